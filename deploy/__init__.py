@@ -1,0 +1,1 @@
+"""How stockstream is run: on one machine (`deploy.local`), in containers, on Kubernetes. Nothing imports this package but tests."""

@@ -1,0 +1,1 @@
+"""Channel sinks: they consume sync updates and bring each channel to the newest quantity."""
