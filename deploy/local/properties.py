@@ -13,8 +13,8 @@ class Node(NamedTuple):
     controller_port: int
 
 
-# Small: four partitions for internal topics and few threads, for two cores that tests share. No topic comes into being by itself
-# (contract: auto-creation is off everywhere), and a consumer group does not wait for members that never come.
+# Small: four partitions for internal topics and few threads, for two cores that tests share. No topic comes into being
+# by itself (contract: auto-creation is off everywhere), and a consumer group does not wait for members that never come.
 _COMMON = """\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
@@ -48,14 +48,14 @@ controller.quorum.election.backoff.max.ms=500
 
 
 def server_properties(node: Node, cluster: Sequence[Node], log_dir: Path) -> str:
-    """The configuration of `node` in `cluster`: replication factor 3 and min ISR 2 where there are three nodes, else 1."""
+    """The configuration of `node` in `cluster`: replication factor 3 and min ISR 2 for three nodes, else 1."""
     replicas = min(3, len(cluster))
     in_sync = 2 if replicas == 3 else 1
     voters = ",".join(f"{member.number}@127.0.0.1:{member.controller_port}" for member in cluster)
     own = {
         "node.id": node.number,
         "controller.quorum.voters": voters,
-        "log.dirs": log_dir.as_posix(),
+        "log.dirs": _escaped(log_dir.as_posix()),
         "listeners": f"PLAINTEXT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.port}",
         "default.replication.factor": replicas,
@@ -68,3 +68,10 @@ def server_properties(node: Node, cluster: Sequence[Node], log_dir: Path) -> str
     }
     timing = _IN_CLUSTER if len(cluster) > 1 else _ALONE
     return _COMMON + timing + "".join(f"{key}={value}\n" for key, value in own.items())
+
+
+def _escaped(value: str) -> str:
+    """A value as java.util.Properties reads it: Latin-1, with backslash escapes."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2)]
+    return "".join(chr(code) if 0x20 <= code < 0x7F else f"\\u{code:04x}" for code in codes)

@@ -1,0 +1,90 @@
+"""Fixtures that all tests share: a real Kafka with fresh topics."""
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from deploy.local.cluster import Cluster, local_kafka
+from deploy.local.errors import LocalKafkaError
+from tests.kafka import EXTERNAL, LeftoverGroupError, empty
+
+LOG_LINES_SHOWN = 40
+_BROKER = pytest.StashKey[Cluster]()
+
+
+class Embedded:
+    """The embedded Kafka of one test module; started at first use, replaced when a test left it unusable."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._cluster: Cluster | None = None
+
+    def emptied(self) -> Cluster:
+        """A cluster without topics and groups."""
+        if self._cluster is not None:
+            try:
+                self._cluster.check()
+                empty(self._cluster.bootstrap, only_ours=False)
+            except (LocalKafkaError, LeftoverGroupError):  # killed by the test, or a killed worker's session lasts on
+                self.close()
+        if self._cluster is None:
+            try:
+                self._cluster = self._stack.enter_context(local_kafka())
+            except LocalKafkaError as error:
+                pytest.fail(str(error), pytrace=False)
+        return self._cluster
+
+    def close(self) -> None:
+        self._stack.close()
+        self._cluster = None
+
+
+@pytest.fixture(scope="module")
+def _embedded() -> Iterator[Embedded]:
+    embedded = Embedded()
+    yield embedded
+    embedded.close()
+
+
+@pytest.fixture
+def broker(_embedded: Embedded, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """An embedded Kafka without any topic, which the test may kill, pause and restart."""
+    cluster = _embedded.emptied()
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", cluster.bootstrap)
+    request.node.stash[_BROKER] = cluster
+    return cluster
+
+
+@pytest.fixture
+def kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The bootstrap servers of a Kafka with all of stockstream's topics, new and empty; also in KAFKA_BOOTSTRAP."""
+    if EXTERNAL:
+        empty(EXTERNAL, only_ours=True)
+        bootstrap = EXTERNAL
+    else:
+        bootstrap = request.getfixturevalue("broker").bootstrap
+    from topics.admin import apply_topics
+
+    from topics.settings import KafkaSettings
+
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", bootstrap)
+    apply_topics(KafkaSettings())
+    return bootstrap
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With xdist: the tests of a module share one worker, and so one Kafka; a cluster that was given is used by one."""
+    for item in items:
+        if {"kafka", "broker"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)
+            item.add_marker(pytest.mark.xdist_group("KAFKA_BOOTSTRAP" if EXTERNAL else item.path.stem))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed shows what its Kafka had to say."""
+    report = yield
+    if report.failed and _BROKER in item.stash:
+        report.sections.append(("Kafka's log", item.stash[_BROKER].logs(LOG_LINES_SHOWN)))
+    return report
