@@ -1,14 +1,20 @@
 """The memory: the last `memory.records` records of each input partition's log, and nothing else.
 
 It knows resends (same source and event id) and, for a count that arrives late, the movements stamped after it. It is
-never written anywhere: it is read back from the log. A record at offset o is remembered while its partition's next
-record stands at o + limit or before, exactly, wherever batches begin and end; so a worker that was restarted decides as
-one that never stopped. Of what is forgotten only the newest stamps are kept (`forgotten`), which are part of the
-partition's position record.
+never written anywhere: it is read back from the log. A record at offset o is remembered while its topic was read up to
+o + limit or before, exactly, wherever batches begin and end. Of what is forgotten only the newest stamps are kept
+(`forgotten`), which are part of the partition's position record.
+
+What it answers depends on the *set* of remembered records alone, never on the order in which they came: at a start the
+topics are read back one by one, so that what was second then may be first now. Therefore a resend is remembered just
+like the record that it repeats (and counts once, with the earlier stamp), and a record that was refused is not
+remembered at all: it must not speak for its event id or its number. The offsets of the refused (`voided`) are written
+down with the position, since the log cannot tell them from the others.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +26,7 @@ Effects = tuple[tuple[Place, int], ...]
 Identity = tuple[str, str]
 
 MAX_VOIDED = 10_000
-"""Offsets of refused movements that are written down per topic. They matter to late counts only."""
+"""Offsets of refused records that are written down per topic. Past it, records older than all of them are forgotten."""
 
 
 class Forgotten(NamedTuple):
@@ -32,16 +38,20 @@ class Forgotten(NamedTuple):
 
 @dataclass(slots=True)
 class Remembered:
-    """One record of the log. `effects` is empty unless it was applied and moved a balance."""
+    """One record of the log that was not refused. `effects`: the balances that it moves; a resend has them too.
+
+    fingerprint: of the known fields; comparable within one process only (text hashes differently in the next one),
+    which is as far as a memory lives. quantity: what it said, to be shown beside what contradicts it.
+    """
 
     offset: int
     identity: Identity
     fingerprint: int
     sku: str
+    quantity: int
     sequence: int | None
     stamp: int
     effects: Effects
-    gone: bool = False
 
 
 class PartitionMemory:
@@ -54,60 +64,74 @@ class PartitionMemory:
         self._logs: dict[str, deque[Remembered]] = {}
         self._ids: dict[Identity, Remembered] = {}
         self._repeats: dict[Identity, list[Remembered]] = {}
-        self._by_sku: dict[str, deque[Remembered]] = {}
+        self._moves: dict[str, dict[Identity, Remembered]] = {}
         self._sequences: dict[tuple[str, str, int], int] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._logs.values()))
 
     def advance(self, topic: str, offset: int) -> None:
-        """The next record of this topic stands at `offset`: forget what is more than `limit` before it."""
-        log = self._logs.get(topic)
+        """This topic was read up to `offset` (exclusive): forget what is more than `limit` before it.
+
+        `add` and `void` do so for their own record; call it for records that never come here (dead letters, rerouted),
+        with their offset + 1, and for nothing else: then batches cannot matter, nor can gaps between offsets.
+        """
         first = offset - self.limit
-        if log and log[0].offset < first:
-            while log and log[0].offset < first:
-                self._forget(log.popleft())
-            voided = self.voided.get(topic)
-            if voided and voided[0] < first:
-                self.voided[topic] = [o for o in voided if o >= first]
+        self._forget_before(topic, first)
+        voided = self.voided.get(topic)
+        if voided and voided[0] < first:
+            del voided[: bisect_left(voided, first)]
 
     def find(self, identity: Identity) -> Remembered | None:
-        """The first remembered record with this source and event id."""
+        """A remembered record with this source and event id. All that have it have the same content."""
         return self._ids.get(identity)
 
     def add(self, topic: str, record: Remembered) -> None:
-        """Remember a record. `advance` was called for its offset."""
+        """Remember a record that was applied, or that repeats one."""
         log = self._logs.get(topic)
         if log is None:
             log = self._logs[topic] = deque()
         log.append(record)
-        if self._ids.setdefault(record.identity, record) is not record:
-            self._repeats.setdefault(record.identity, []).append(record)
+        identity = record.identity
+        if self._ids.setdefault(identity, record) is not record:
+            self._repeats.setdefault(identity, []).append(record)
+        elif record.effects:
+            moves = self._moves.get(record.sku)
+            if moves is None:
+                self._moves[record.sku] = {identity: record}
+            else:
+                moves[identity] = record
         if record.sequence is not None:
-            number = (record.identity[0], record.sku, record.sequence)
+            number = (identity[0], record.sku, record.sequence)
             self._sequences[number] = self._sequences.get(number, 0) + 1
-        if record.effects:
-            chain = self._by_sku.get(record.sku)
-            if chain is None:
-                chain = self._by_sku[record.sku] = deque()
-            chain.append(record)
+        if log[0].offset <= record.offset - self.limit:
+            self.advance(topic, record.offset + 1)
 
     def void(self, topic: str, offset: int) -> None:
-        """A record that was refused after decoding: it must not count as a movement when the memory is read back."""
+        """The record at `offset` was refused after decoding: it is not remembered, now or when the log is read back."""
         offsets = self.voided.setdefault(topic, [])
         offsets.append(offset)
-        del offsets[:-MAX_VOIDED]
+        self.advance(topic, offset + 1)
+        if len(offsets) > MAX_VOIDED:
+            del offsets[0]
+            self._forget_before(topic, offsets[0])
 
     def is_void(self, topic: str, offset: int) -> bool:
-        """Was this record refused when it was first read?"""
-        return offset in self.voided.get(topic, ())
+        """Was this record refused when it was first read, or forgotten since for want of room in `voided`?"""
+        offsets = self.voided.get(topic)
+        if not offsets:
+            return False
+        if offset < offsets[0]:
+            return len(offsets) >= MAX_VOIDED
+        found = bisect_left(offsets, offset)
+        return found < len(offsets) and offsets[found] == offset
 
     def moved_after(self, sku: str, place: Place, stamp: int) -> int:
         """Units by which remembered movements stamped after `stamp` changed the balance of a place."""
         return sum(
             delta
-            for record in self._by_sku.get(sku, ())
-            if record.stamp > stamp and not record.gone
+            for record in self._moves.get(sku, {}).values()
+            if record.stamp > stamp and self._first_stamp(record) > stamp
             for where, delta in record.effects
             if where == place
         )
@@ -121,27 +145,42 @@ class PartitionMemory:
         self.forgotten = forgotten
         self.voided = {topic: sorted(offsets) for topic, offsets in voided.items()}
 
+    def lost(self, stamp: int) -> None:
+        """Records stamped up to `stamp` should be remembered, but Kafka's retention removed them before they were read
+        back: they are forgotten."""
+        self.forgotten = Forgotten(max(self.forgotten.any, stamp), max(self.forgotten.balance, stamp))
+
+    def _first_stamp(self, record: Remembered) -> int:
+        """A resend of what claims to come from the future has a later stamp, since the broker's time bounds it."""
+        repeats = self._repeats.get(record.identity) if self._repeats else None
+        return record.stamp if repeats is None else min(record.stamp, *(repeat.stamp for repeat in repeats))
+
+    def _forget_before(self, topic: str, first: int) -> None:
+        log = self._logs.get(topic)
+        while log and log[0].offset < first:
+            self._forget(log.popleft())
+
     def _forget(self, record: Remembered) -> None:
-        identity = record.identity
-        repeats = self._repeats.get(identity)
-        if repeats is None:
-            del self._ids[identity]
+        identity, stamp = record.identity, record.stamp
+        if identity in self._repeats:
+            self._forget_repeated(record)
         else:
-            self._forget_repeat(record, repeats)
+            del self._ids[identity]
+            if record.effects:
+                self._forget_move(record)
         if record.sequence is not None:
             self._forget_sequence((identity[0], record.sku, record.sequence))
-        newest, stamp = self.forgotten, record.stamp
+        newest = self.forgotten
         if stamp > newest.any or (record.effects and stamp > newest.balance):
-            self.forgotten = Forgotten(
-                max(newest.any, stamp), max(newest.balance, stamp) if record.effects else newest.balance
-            )
-        if record.effects:
-            record.gone = True
-            chain = self._by_sku[record.sku]
-            while chain and chain[0].gone:
-                chain.popleft()
-            if not chain:
-                del self._by_sku[record.sku]
+            balance = max(newest.balance, stamp) if record.effects else newest.balance
+            self.forgotten = Forgotten(max(newest.any, stamp), balance)
+
+    def _forget_move(self, record: Remembered) -> None:
+        moves = self._moves[record.sku]
+        if len(moves) == 1:
+            del self._moves[record.sku]
+        else:
+            del moves[record.identity]
 
     def _forget_sequence(self, number: tuple[str, str, int]) -> None:
         left = self._sequences[number] - 1
@@ -150,11 +189,14 @@ class PartitionMemory:
         else:
             del self._sequences[number]
 
-    def _forget_repeat(self, record: Remembered, repeats: list[Remembered]) -> None:
-        """Others with this identity are remembered: the first of them speaks for it from now on."""
+    def _forget_repeated(self, record: Remembered) -> None:
+        """Others with this identity are remembered: one of them speaks for it from now on."""
+        repeats = self._repeats[record.identity]
         if self._ids[record.identity] is record:
-            self._ids[record.identity] = repeats.pop(0)
+            speaker = self._ids[record.identity] = repeats.pop()
+            if speaker.effects:
+                self._moves[speaker.sku][speaker.identity] = speaker
         else:
-            repeats.remove(record)
+            repeats[:] = [other for other in repeats if other is not record]
         if not repeats:
             del self._repeats[record.identity]

@@ -11,12 +11,12 @@ from topics.policy import Policy
 
 def command(stock: Stock, asked: Command, at: At, books: Books) -> Verdict:
     """Let a command meet the row of its SKU. A command that came too late (closed meanwhile) is applied and idle."""
-    verdict = recognise(asked, at, books)
-    if verdict is None:
-        verdict = _obey(stock, asked, at, books)
-        books.memory.add(at.topic, remembered(asked, at))
-        return verdict
-    books.memory.add(at.topic, remembered(asked, at, void=True))
+    entry = remembered(asked, at)
+    verdict = recognise(entry, books.memory) or _obey(stock, asked, at, books)
+    if isinstance(verdict, Refused):
+        books.memory.void(at.topic, at.offset)
+    else:
+        books.memory.add(at.topic, entry)
     return verdict
 
 

@@ -27,6 +27,7 @@ from streams.core.watch import (
     watch_transfer,
 )
 from topics.events import (
+    Adjusted,
     Command,
     Confirmed,
     Counted,
@@ -79,8 +80,12 @@ class Books:
 
 
 def fingerprint(event: Event | Command) -> int:
-    """Equal for equal known fields, whatever their order, their spacing and the unknown fields beside them."""
-    return hash(tuple(event.__dict__.values()))
+    """Equal for equal known fields, whatever their order, their spacing and the unknown fields beside them.
+
+    Comparable within one process only: text hashes differently in the next one, which rebuilds its memory anyway.
+    """
+    fields = tuple(event.__dict__.values())
+    return hash((fields, str(event.quantity))) if isinstance(event, Adjusted) else hash(fields)  # hash(-1) == hash(-2)
 
 
 def stamp_of(event: Event | Command, at: At) -> int:
@@ -94,49 +99,61 @@ def identity_of(event: Event | Command) -> tuple[str, str]:
     return (event.source if isinstance(event, Event) else COMMANDS, event.event_id)
 
 
-def remembered(event: Event | Command, at: At, *, void: bool = False) -> Remembered:
-    """The event as the memory keeps it; `void`: it was refused and moves nothing."""
-    moves: Effects = () if void or not isinstance(event, Event) or isinstance(event, Report) else effects(_movement(event))
-    sequence = event.sequence if isinstance(event, Event) else None
-    return Remembered(at.offset, identity_of(event), fingerprint(event), event.sku, sequence, stamp_of(event, at), moves)
+def remembered(event: Event | Command, at: At) -> Remembered:
+    """The event as the memory keeps it."""
+    if not isinstance(event, Event):
+        return Remembered(
+            at.offset, identity_of(event), fingerprint(event), event.sku, 0, None, stamp_of(event, at), ()
+        )
+    moves: Effects = () if isinstance(event, Report) else effects(_movement(event))
+    identity, quantity = (event.source, event.event_id), _quantity(event)
+    return Remembered(
+        at.offset, identity, fingerprint(event), event.sku, quantity, event.sequence, stamp_of(event, at), moves
+    )
 
 
-def recognise(event: Event | Command, at: At, books: Books) -> Duplicate | Refused | None:
+def remember_again(event: Event | Command, at: At, memory: PartitionMemory) -> None:
+    """Read a record back into the memory alone, at a start. Offsets of a topic ascend; the topics come in any order."""
+    if not memory.is_void(at.topic, at.offset):
+        memory.add(at.topic, remembered(event, at))
+
+
+def recognise(entry: Remembered, memory: PartitionMemory) -> Duplicate | Refused | None:
     """Has this identity come before? None: it is new."""
-    known = books.memory.find(identity_of(event))
+    known = memory.find(entry.identity)
     if known is None:
         return None
-    if known.fingerprint == fingerprint(event):
+    if known.fingerprint == entry.fingerprint:
         return DUPLICATE
-    return Refused("id_conflict", f"event_id {event.event_id} came before with other content")
+    return Refused("id_conflict", f"event_id {entry.identity[1]} came before with other content")
 
 
 def step(stock: Stock, event: Event, at: At, books: Books) -> Verdict:
     """Let one movement or report meet the row of its SKU.
 
-    The row, the memory and the desk change in place. Nothing at all changes for a duplicate but what is remembered of
-    the log itself.
+    The row, the memory and the desk change in place. For a duplicate nothing at all changes but what is remembered of
+    the log itself; a refused one changes nothing but what is told of it, and may be put back when its cause is mended.
     """
-    verdict = recognise(event, at, books) or _check_sequence(stock, event, at, books)
-    if verdict is not None:
-        books.memory.add(at.topic, remembered(event, at, void=True))
-        if isinstance(verdict, Refused):
-            books.memory.void(at.topic, at.offset)
-            _refuse(stock, event, verdict, at, books.desk)
-        return verdict
-    entry = remembered(event, at)
-    cause = Cause(event.source, event.event_id, at.timestamp_ms)
-    if isinstance(event, Report):
-        refusal = _report(stock, event, entry.stamp, books, cause)
-        if refusal is not None:
-            books.memory.add(at.topic, entry)
-            return refusal
-        applied = APPLIED
+    memory, entry = books.memory, remembered(event, at)
+    verdict: Verdict | None = recognise(entry, memory) or _check_sequence(stock, entry, memory)
+    if verdict is None:
+        cause = Cause(event.source, event.event_id, at.timestamp_ms)
+        if isinstance(event, Report):
+            verdict = _report(stock, event, entry.stamp, books, cause)
+        else:
+            verdict = _move(stock, _movement(event), entry, books, cause)
+        if isinstance(verdict, Applied):
+            _note_sequence(stock, event, books.desk, cause)
+    if isinstance(verdict, Refused):
+        _refuse(stock, event, verdict, at, books)
+        memory.void(at.topic, at.offset)
     else:
-        applied = _move(stock, _movement(event), entry, books, cause)
-    _note_sequence(stock, event, books.desk, cause)
-    books.memory.add(at.topic, entry)
-    return applied
+        memory.add(at.topic, entry)
+    return verdict
+
+
+def _quantity(event: Event) -> int:
+    return event.quantity  # type: ignore[attr-defined,no-any-return]  # every member of the unions says one
 
 
 def _movement(event: Event) -> Movement:
@@ -181,22 +198,19 @@ def _count(stock: Stock, counted: Counted, stamp: int, books: Books, cause: Caus
             return APPLIED
 
 
-def _check_sequence(stock: Stock, event: Event, at: At, books: Books) -> Duplicate | Refused | None:
+def _check_sequence(stock: Stock, entry: Remembered, memory: PartitionMemory) -> Duplicate | Refused | None:
     """A number that has come before: a resend that the memory no longer holds, or a source that goes back."""
-    if event.sequence is None:
+    number, source = entry.sequence, entry.identity[0]
+    if number is None:
         return None
-    ledger = stock.sources.get(event.source)
-    state = ledger.sequence if ledger is not None else None
-    found = look(state, event.sequence)
-    if found == "next" or state is None:
+    ledger = stock.sources.get(source)
+    found = look(ledger.sequence if ledger is not None else None, number)
+    if found == "next":
         return None
-    if (
-        found == "seen"
-        and stamp_of(event, at) <= books.memory.forgotten.any
-        and not books.memory.knows_sequence(event.source, event.sku, event.sequence)
-    ):
+    forgotten = entry.stamp <= memory.forgotten.any and not memory.knows_sequence(source, entry.sku, number)
+    if found == "seen" and forgotten:
         return DUPLICATE
-    return Refused("sequence", f"sequence {event.sequence} of {event.source} came before under another event_id")
+    return Refused("sequence", f"sequence {number} of {source} came before under another event_id")
 
 
 def _note_sequence(stock: Stock, event: Event, desk: Desk, cause: Cause) -> None:
@@ -207,19 +221,23 @@ def _note_sequence(stock: Stock, event: Event, desk: Desk, cause: Cause) -> None
     watch_sequence(stock, event.source, desk, cause)
 
 
-def _refuse(stock: Stock, event: Event, refused: Refused, at: At, desk: Desk) -> None:
-    cause = Cause(event.source, event.event_id, at.timestamp_ms)
-    quantity = getattr(event, "quantity", 0)
+def _refuse(stock: Stock, event: Event, refused: Refused, at: At, books: Books) -> None:
+    """A contradiction is a discrepancy too; a report of a channel that the policy does not know is bad input only."""
     if refused.reason == "id_conflict":
-        key, finding = IssueKey("id_conflict", event.source), Finding(0, quantity, "high")
+        first = books.memory.find(identity_of(event))
+        key = IssueKey("id_conflict", event.source)
+        finding = Finding(first.quantity if first is not None else 0, _quantity(event), "high")
+    elif refused.reason == "sequence":
+        sequence = stock.source(event.source).sequence
+        key = IssueKey("sequence_regression", event.source)
+        finding = Finding(sequence.high + 1 if sequence is not None else 0, event.sequence or 0, "high")
     else:
-        sequence = stock.sources[event.source].sequence
-        expected = sequence.high + 1 if sequence is not None else 0
-        key, finding = IssueKey("sequence_regression", event.source), Finding(expected, event.sequence or 0, "high")
-    desk.cause(stock, key, finding, cause, lasting=False)
+        return
+    cause = Cause(event.source, event.event_id, at.timestamp_ms)
+    books.desk.cause(stock, key, finding, cause, lasting=False)
 
 
-def _report(stock: Stock, report: Report, stamp: int, books: Books, cause: Cause) -> Refused | None:
+def _report(stock: Stock, report: Report, stamp: int, books: Books, cause: Cause) -> Applied | Refused:
     if report.channel not in books.policy.channels:
         return Refused("field", f"channel {report.channel} is not in the policy")
     match report:
@@ -229,4 +247,4 @@ def _report(stock: Stock, report: Report, stamp: int, books: Books, cause: Cause
             reports.rejected(stock, report, books.desk, cause)
         case Observed():
             reports.observed(stock, report, stamp, books.desk, cause)
-    return None
+    return APPLIED
