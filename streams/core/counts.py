@@ -27,7 +27,11 @@ def apply_count(stock: Stock, counted: Counted, stamp: int, memory: PartitionMem
     place = Place(counted.location, counted.condition)
     balance = stock.balance(place)
     standing = balance.count
-    if standing is not None and (stamp, counted.event_id) <= (standing.at, standing.event_id):
+    if standing is not None and (stamp, counted.event_id, counted.source) <= (
+        standing.at,
+        standing.event_id,
+        standing.source,  # two sources may use the same id at the same moment: still whichever arrives first
+    ):
         return "older"
     if stamp < memory.forgotten.balance:
         return "late"

@@ -42,6 +42,11 @@ class Finding(NamedTuple):
     observed: int
     severity: Severity
 
+    @property
+    def difference(self) -> int:
+        """In units; below zero when something is missing."""
+        return self.observed - self.expected
+
 
 class Told(NamedTuple):
     """One record about an issue, as it stood when it happened."""
@@ -64,21 +69,29 @@ class Desk:
         self._repeats: dict[Slot, None] = {}
 
     # -- what the rules say -------------------------------------------------------------------------------------
-    def cause(self, stock: Stock, key: IssueKey, finding: Finding, cause: Cause, *, lasting: bool = True) -> None:
-        """The disagreement stands. `lasting`: it stands until it is cured, rather than having merely happened."""
+    def cause(
+        self,
+        stock: Stock,
+        key: IssueKey,
+        finding: Finding,
+        cause: Cause,
+        *,
+        lasting: bool = True,
+        anew: bool = False,
+    ) -> None:
+        """The disagreement stands.
+
+        lasting: it stands until it is cured, rather than having merely happened. anew: a statement of its own (a count,
+        an observation), so that it is a new cause where a person settled an earlier one.
+        """
         issue = stock.issues.get(key)
-        if issue is None or (issue.state == "resolved" and not issue.active):
+        if issue is None:
             self._begin(stock, key, finding, cause, lasting)
-            return
-        repeated = not lasting or (issue.expected, issue.observed) != finding[:2] or not issue.active
-        issue.active = lasting
-        if not repeated:
-            return
-        issue.expected, issue.observed, issue.severity = self._judged(issue, finding)
-        issue.last_seen_at = max(issue.last_seen_at, cause.at)
-        issue.again(cause.source, cause.event_id)
-        if issue.is_open:
-            self._repeat(stock, issue, cause.at)
+        elif issue.state == "resolved":
+            if not issue.active or anew or abs(finding.difference) > abs(issue.observed - issue.expected):
+                self._begin(stock, key, finding, cause, lasting)
+        elif not lasting or anew or not issue.active or (issue.expected, issue.observed) != finding[:2]:
+            self._again(stock, issue, finding, cause, lasting)
 
     def cure(self, stock: Stock, key: IssueKey, why: str, at: int) -> None:
         """The disagreement is gone."""
@@ -106,7 +119,8 @@ class Desk:
             self._move(stock, issue, "acknowledged", note, at)
 
     def resolve(self, stock: Stock, issue: Issue, by: str, note: str, at: int) -> None:
-        """A person settled it. What caused it may stand on: only a new cause makes a new discrepancy."""
+        """A person settled it as it stands. Only a new cause makes a new discrepancy: one that came after the first was
+        gone, that makes it worse than what was settled, or that is a statement of its own."""
         if issue.is_open:
             issue.resolution = Resolution(at, by=by, note=note or None)
             self._resolve(stock, issue, at)
@@ -160,6 +174,14 @@ class Desk:
             self._unstamped[stock.sku, key] = None
         else:
             self._open(stock, issue, cause.at)
+
+    def _again(self, stock: Stock, issue: Issue, finding: Finding, cause: Cause, lasting: bool) -> None:
+        issue.active = lasting
+        issue.expected, issue.observed, issue.severity = self._judged(issue, finding)
+        issue.last_seen_at = max(issue.last_seen_at, cause.at)
+        issue.again(cause.source, cause.event_id)
+        if issue.is_open:
+            self._repeat(stock, issue, cause.at)
 
     def _open(self, stock: Stock, issue: Issue, at: int) -> None:
         issue.opened_at = at

@@ -1,8 +1,8 @@
 """One disagreement of sources about one SKU at one place, from its first sign to its end.
 
-    pending --grace--> opened -> acknowledged -> resolved -> reopened -> ...
-       |                                            ^
-       +-- gone before the grace ran out: never     +-- by a person, or by the data itself
+pending --grace--> opened -> acknowledged -> resolved -> reopened -> ...
+   |                                            ^
+   +-- gone before the grace ran out: never     +-- by a person, or by the data itself
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ HIGH_PERCENT, MEDIUM_PERCENT = 20, 5
 
 
 def within(tolerance: Tolerance, expected: int, counted: int) -> bool:
-    """Within units OR within percent of expected."""
+    """Within units OR within percent of expected (in decimals: 0.57 % means what it says)."""
     off = abs(counted - expected)
-    return off <= tolerance.units or off * 100 <= tolerance.percent * abs(expected)
+    return off <= tolerance.units or off * 100 <= Decimal(str(tolerance.percent)) * abs(expected)
 
 
 def count_severity(expected: int, counted: int, item: ItemFacts | None) -> Severity:

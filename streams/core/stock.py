@@ -115,7 +115,8 @@ class Transfer:
 class ChannelState:
     """What one channel was told and what it said.
 
-    sent: (version, quantity) published and not yet confirmed; `overflow` says that older ones were forgotten.
+    sent: (version, quantity) published after the last but one confirmed version; `overflow` says that some of those
+    in flight were forgotten.
     confirmed: (version, quantity, stamp), oldest first.
     """
 

@@ -16,6 +16,7 @@ SOLD_BACK = "available is no longer below zero"
 SOLD_CAUGHT_UP = "the sales that were missing have arrived"
 SHIPPED_CAUGHT_UP = "the shipments that were missing have arrived"
 TRANSFER_EQUAL = "as much was received as was sent"
+TRANSFER_OVER = "more was received than was sent"
 COUNT_AGREES = "the next count agrees with the ledger"
 MOVEMENT_EXPLAINS = "a late movement explains the difference"
 GAP_FILLED = "the missing numbers have arrived"
@@ -56,8 +57,8 @@ def watch_transfer(stock: Stock, reference: str, desk: Desk, cause: Cause) -> No
     key = IssueKey("transfer_short", reference)
     if transfer is not None and transfer.received < transfer.sent:
         desk.cause(stock, key, Finding(transfer.sent, transfer.received, "medium"), cause)
-    else:
-        desk.cure(stock, key, TRANSFER_EQUAL, cause.at)
+    elif stock.issues:
+        desk.cure(stock, key, TRANSFER_EQUAL if transfer is None else TRANSFER_OVER, cause.at)
 
 
 def watch_corrected(stock: Stock, effects: Effects, stamp: int, desk: Desk, cause: Cause) -> None:
@@ -79,14 +80,15 @@ def watch_count(stock: Stock, place: Place, why: str, desk: Desk, cause: Cause) 
         desk.cure(stock, key, why, cause.at)
     else:
         severity = count_severity(count.expected, count.quantity, stock.item)
-        desk.cause(stock, key, Finding(count.expected, count.quantity, severity), cause)
+        finding = Finding(count.expected, count.quantity, severity)
+        desk.cause(stock, key, finding, cause, anew=cause.event_id == count.event_id)
 
 
 def watch_sequence(stock: Stock, source: str, desk: Desk, cause: Cause) -> None:
-    """Holes in a source's numbers."""
+    """Holes in a source's numbers: the first that is missing, and the one that came after the newest hole."""
     sequence = stock.sources[source].sequence
     if sequence is not None and sequence.holes:
-        finding = Finding(sequence.holes[0][0], sequence.high, "high")
+        finding = Finding(sequence.holes[0][0], sequence.holes[-1][1] + 1, "high")
         desk.cause(stock, IssueKey("sequence_gap", source), finding, cause)
     elif stock.issues:
         desk.cure(stock, IssueKey("sequence_gap", source), GAP_FILLED, cause.at)
