@@ -19,7 +19,7 @@ SalesChannel = Literal["store", "catalog", "web"]
 
 ITEMS = """
     SELECT i_item_sk, i_item_id, coalesce(i_category, 'Misc'), coalesce(i_class, 'item'), coalesce(i_color, ''),
-           coalesce(i_size, 'N/A'), coalesce(i_wholesale_cost, i_current_price, 1.0)::DECIMAL(12, 2)
+           coalesce(i_size, 'N/A'), coalesce(i_wholesale_cost, i_current_price, 1.0)::DECIMAL(12, 2)::VARCHAR
     FROM item ORDER BY i_item_sk"""
 
 # One row per sales line: channel, order, item, units, seconds when sold and shipped (NULL: never), customer's side of
@@ -48,7 +48,7 @@ RETURNS = """
     SELECT channel, number, item, quantity, day * 86400 + coalesce(second, number % 86400) AS at_s
     FROM line WHERE day IS NOT NULL AND quantity > 0 ORDER BY at_s, channel, number, item"""
 
-TABLES = "item, store_sales, catalog_sales, web_sales, store_returns, catalog_returns, web_returns".split(", ")
+TABLES = ["item", "store_sales", "catalog_sales", "web_sales", "store_returns", "catalog_returns", "web_returns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def load(scale: float, cache: Path | None = None) -> Retail:
         _generate(scale, path)
     with closing(duckdb.connect(str(path), read_only=True)) as db:
         return Retail(
-            [Product(*row[:6], str(row[6])) for row in db.execute(ITEMS).fetchall()],
+            [Product(*row) for row in db.execute(ITEMS).fetchall()],
             [Sale(*row) for row in db.execute(SALES).fetchall()],
             [GoodsBack(*row) for row in db.execute(RETURNS).fetchall()],
         )
