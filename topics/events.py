@@ -131,6 +131,7 @@ class Sold(Event):
 
     type: Literal["sold"]
     quantity: Quantity
+    location: Location | None = None  # where it will leave from, if that is known; changes nothing
 
 
 class Cancelled(Event):
@@ -138,6 +139,7 @@ class Cancelled(Event):
 
     type: Literal["cancelled"]
     quantity: Quantity
+    location: Location | None = None  # where it will leave from, if that is known; changes nothing
 
 
 class Returned(Located):

@@ -1,4 +1,4 @@
-"""The policy: what each channel may show, and when sources count as disagreeing. One YAML file, `STOCKSTREAM_POLICY`."""
+"""The policy: what each channel may show, and when sources disagree. One YAML file, named by `STOCKSTREAM_POLICY`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Policy(_Part):
     @cached_property
     def tolerances(self) -> dict[str | None, Tolerance]:
         """Item class -> tolerance; None holds what counts for all other classes."""
-        own = {k: v for k, v in self.count_tolerance.items() if isinstance(v, dict)}
+        own: dict[str | None, Any] = {k: v for k, v in self.count_tolerance.items() if isinstance(v, dict)}
         rest = {k: v for k, v in self.count_tolerance.items() if k not in own}
         parts: dict[str | None, Any] = {None: rest, **own}
         return {name: Tolerance.model_validate(value) for name, value in parts.items()}

@@ -9,16 +9,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 MAX_QUANTITY = 1_000_000_000
 """Units. Channels hold quantities in 32-bit integers; a larger number fails there silently."""
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
+@lru_cache(maxsize=1 << 16)  # SKUs come again and again, and this is asked for each event
 def _sku(value: str) -> str:
     if value.isascii():
         if value.isprintable() and " " not in value:
@@ -28,10 +30,23 @@ def _sku(value: str) -> str:
     raise ValueError("must be NFC text without white space, control or format characters")
 
 
-def _rfc3339(value: object) -> object:
-    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.fullmatch(value)):
+def _instant(value: object) -> datetime:
+    """An RFC 3339 string, or a time with an offset. Digits beyond the microsecond are cut off."""
+    if isinstance(value, str):
+        if _RFC3339.fullmatch(value):
+            return _from_iso(value)
+        if _RFC3339.fullmatch(value.upper()):  # RFC 3339 allows `t` and `z`
+            return _from_iso(value.upper())
+    elif isinstance(value, datetime) and value.utcoffset() is not None:
         return value
     raise ValueError("must be an RFC 3339 time with an offset, such as 2026-11-23T10:00:00.120Z")
+
+
+def _from_iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # its message repeats the input
+        raise ValueError("is no time of the calendar") from None
 
 
 EventId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x20-\x7e]+$")]
@@ -55,7 +70,7 @@ Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Reference = Annotated[str, StringConstraints(max_length=128)]
 """PO, order, RMA, transfer or count number."""
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339)]
+Instant = Annotated[datetime, PlainValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time of day anywhere on Earth: RFC 3339 with an offset."""
 Condition = Literal["sellable", "quality_control", "damaged"]
 CONDITIONS: tuple[Condition, ...] = ("sellable", "quality_control", "damaged")
