@@ -227,7 +227,7 @@ class _Pen:
             other = move.quantity + 1
             value = orjson.dumps({**sent, "quantity": other})
             why = f"{move.source} sent {move.event_id} twice, first with quantity {move.quantity}, then with {other}"
-            incident = Incident("id_conflict", move.sku, move.source, 0, other, why)
+            incident = Incident("id_conflict", move.sku, move.source, move.quantity, other, why)
             reason = "id_conflict"
         else:
             value = orjson.dumps({**sent, "event_id": f"{move.source}-again-{self._extra}"})
