@@ -7,7 +7,7 @@ import pytest
 
 from deploy.local.cluster import Cluster, local_kafka
 from deploy.local.errors import LocalKafkaError
-from tests.kafka import EXTERNAL, LeftoverGroupError, empty
+from tests.kafka import EXTERNAL, LeftoverGroupError, empty, wait_served
 
 LOG_LINES_SHOWN = 40
 _BROKER = pytest.StashKey[Cluster]()
@@ -65,11 +65,11 @@ def kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     else:
         bootstrap = request.getfixturevalue("broker").bootstrap
     from topics.admin import apply_topics
-
     from topics.settings import KafkaSettings
 
     monkeypatch.setenv("KAFKA_BOOTSTRAP", bootstrap)
     apply_topics(KafkaSettings())
+    wait_served(bootstrap)
     return bootstrap
 
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from topics.catalogue import BY_NAME, changelog
 
@@ -20,6 +20,7 @@ EXTERNAL = os.environ.get("KAFKA_BOOTSTRAP")
 
 REQUEST_TIMEOUT_S = 15.0
 GONE_WITHIN_S = 30.0
+SERVED_WITHIN_S = 30.0
 GROUP_EMPTIES_WITHIN_S = 12.0  # longer than the longest session timeout of a worker (contract: 6-10 s)
 
 
@@ -48,6 +49,24 @@ def empty(bootstrap: str, *, only_ours: bool) -> None:
     if doomed:
         _settle(admin.delete_topics(doomed, operation_timeout=REQUEST_TIMEOUT_S).values(), tolerated=("UNKNOWN_TOPIC",))
         wait_until(lambda: not set(doomed) & set(_topics(admin)), GONE_WITHIN_S, "the topics are deleted")
+
+
+def wait_served(bootstrap: str) -> None:
+    """Until every partition of our topics answers: a new topic is listed a little before its leader takes it over."""
+    admin = admin_client(bootstrap)
+    topics = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    latest = {
+        TopicPartition(name, partition): OffsetSpec.latest()
+        for name, topic in topics.items()
+        if is_ours(name)
+        for partition in topic.partitions
+    }
+    wait_until(lambda: _all_answer(admin, latest), SERVED_WITHIN_S, "all partitions have a leader that serves")
+
+
+def _all_answer(admin: AdminClient, offsets: dict[TopicPartition, OffsetSpec]) -> bool:
+    futures = admin.list_offsets(offsets, request_timeout=REQUEST_TIMEOUT_S).values()
+    return not any(future.exception(REQUEST_TIMEOUT_S) for future in futures)
 
 
 def wait_until(condition: Callable[[], bool], within_s: float, what: str) -> None:

@@ -1,5 +1,7 @@
 """`python -m deploy.local`: stockstream on one machine, without Docker."""
 
+import importlib
+import importlib.util
 import signal
 import sys
 import time
@@ -11,7 +13,6 @@ import typer
 
 from deploy.local.cluster import SIZES, local_kafka
 from deploy.local.errors import LocalKafkaError
-from deploy.local.ports import free_ports
 
 WATCHED_EVERY_S = 0.3
 EXIT_FAILED = 1
@@ -82,7 +83,7 @@ def kafka(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
-        ports = list(range(port, port + nodes)) if port else free_ports(nodes)
+        ports = range(port, port + nodes) if port else None
         with local_kafka(
             nodes, data, ports, "bench" if profile is ProfileName.BENCH else "demo", quiet=False
         ) as cluster:
@@ -95,6 +96,15 @@ def kafka(
     except LocalKafkaError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(EXIT_FAILED) from None
+
+
+if importlib.util.find_spec("deploy.local.demo.main") is not None:
+
+    @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def demo(context: typer.Context) -> None:
+        """Send real retail data through everything, once, and check every number (`demo --help` for more)."""
+        # Imported here: the other commands and their --help need none of what the demo brings.
+        raise typer.Exit(importlib.import_module("deploy.local.demo.main").run(context.args))
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

@@ -169,8 +169,8 @@ def local_kafka(
         raise LocalKafkaError(f"a local cluster has 1 or 3 nodes, not {nodes}")
     if ports is not None and (len(set(ports)) != nodes or not all(0 < port < 65_536 for port in ports)):
         raise LocalKafkaError(f"{nodes} different ports between 1 and 65535 are needed, not {list(ports)}")
-    runtime = prepare(quiet=quiet)
     with _folder(data) as folder, owned(folder):
+        runtime = prepare(quiet=quiet)
         cluster_id = _cluster_id(folder, nodes)
         brokers = [Broker(runtime, folder / f"node-{number}", cluster_id, profile) for number in range(1, nodes + 1)]
         cluster = Cluster(folder, brokers, ports)

@@ -4,6 +4,7 @@ A file gets its final name only when its digest is right, and the digest is chec
 was cut short, damaged or tampered with mends itself.
 """
 
+import base64
 import hashlib
 import http.client
 import os
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -102,9 +103,7 @@ def sources(env: Mapping[str, str] = os.environ, home: Path | None = None) -> li
     found = [(m2 / "repository").as_uri()] if (m2 / "repository").is_dir() else []
     if mirror := env.get("MAVEN_MIRROR"):
         if urlsplit(mirror).scheme not in {"http", "https", "file"}:
-            raise LocalKafkaError(
-                f"MAVEN_MIRROR={_shown(mirror)} is no address: it begins with https://, http:// or file://"
-            )
+            raise LocalKafkaError("MAVEN_MIRROR is no address: it begins with https://, http:// or file://")
         return [*found, mirror.rstrip("/")]
     return [*found, *_mirrors(m2 / "settings.xml"), MAVEN_CENTRAL]
 
@@ -229,16 +228,17 @@ def _download(jar: Jar, cache: Path, root: str) -> None:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether another attempt may help: not when the repository knows no such file."""
+    """Whether another attempt may help: not when the repository knows no such file or the address is none."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code in PASSING_STATUS
-    return not (isinstance(error, urllib.error.URLError) and isinstance(error.reason, FileNotFoundError))
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    return not isinstance(reason, FileNotFoundError | http.client.InvalidURL)
 
 
 def _copy(url: str, write: Callable[[bytes], int], size: int) -> str:
     """Write what `url` holds, at most one chunk more than `size`; its sha256."""
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=STALLED_AFTER_S) as response:  # noqa: S310 - `sources` checked the scheme
+    with urllib.request.urlopen(_request(url), timeout=STALLED_AFTER_S) as response:  # noqa: S310 - as in _request
         received = 0
         while received <= size and (chunk := response.read(CHUNK_BYTES)):
             write(chunk)
@@ -247,7 +247,18 @@ def _copy(url: str, write: Callable[[bytes], int], size: int) -> str:
     return digest.hexdigest()
 
 
+def _request(url: str) -> urllib.request.Request:
+    """Ask for `url`; a user and password in it, which urllib does not know, become a header (not sent on to others)."""
+    parts = urlsplit(url)
+    plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    request = urllib.request.Request(plain)  # noqa: S310 - `sources` checked the scheme
+    if parts.username is not None:
+        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(credentials).decode()}")
+    return request
+
+
 def _shown(root: str) -> str:
     """A repository as it may stand in a message: without user and password."""
     parts = urlsplit(root)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
