@@ -82,13 +82,15 @@ class Desk:
         """The disagreement stands.
 
         lasting: it stands until it is cured, rather than having merely happened. anew: a statement of its own (a count,
-        an observation), so that it is a new cause where a person settled an earlier one.
+        an observation), so that it is a new cause where a person settled an earlier one. A resend of what was settled
+        (a refused record is not remembered) is none.
         """
         issue = stock.issues.get(key)
         if issue is None:
             self._begin(stock, key, finding, cause, lasting)
         elif issue.state == "resolved":
-            if not issue.active or anew or abs(finding.difference) > abs(issue.observed - issue.expected):
+            worse = abs(finding.difference) > abs(issue.observed - issue.expected)
+            if cause.event_id not in issue.evidence and (anew or worse or not issue.active):
                 self._begin(stock, key, finding, cause, lasting)
         elif not lasting or anew or not issue.active or (issue.expected, issue.observed) != finding[:2]:
             self._again(stock, issue, finding, cause, lasting)
