@@ -71,7 +71,7 @@ class Adjusted(Located):
     """A correction with a reason (waste, theft, found): balance + quantity, which is signed and not 0."""
 
     type: Literal["adjusted"]
-    quantity: SignedQuantity
+    quantity: Annotated[SignedQuantity, Field(json_schema_extra={"not": {"const": 0}})]
     reason: Reason
     condition: Condition = "sellable"
 

@@ -53,7 +53,12 @@ EventId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=
 """Unique per source; the same on every resend."""
 Source = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """One system instance."""
-Sku = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_sku)]
+Sku = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    AfterValidator(_sku),
+    Field(description="NFC text without white space, control or format characters; equal to the record's key"),
+]
 """Equal to the record's key. Anything printable is data (`../x`, `=cmd()`) and is escaped where it is shown."""
 Location = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 """A place that holds stock: a warehouse, a shop."""
@@ -70,7 +75,11 @@ Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Reference = Annotated[str, StringConstraints(max_length=128)]
 """PO, order, RMA, transfer or count number."""
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Instant = Annotated[datetime, PlainValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+Instant = Annotated[
+    datetime,
+    PlainValidator(_instant),
+    WithJsonSchema({"type": "string", "format": "date-time", "description": "RFC 3339 with an offset"}),
+]
 """A time of day anywhere on Earth: RFC 3339 with an offset."""
 Condition = Literal["sellable", "quality_control", "damaged"]
 CONDITIONS: tuple[Condition, ...] = ("sellable", "quality_control", "damaged")
