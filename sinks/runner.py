@@ -202,6 +202,8 @@ class Sink:
             self._delivery.reached(partition, offset)
             self._ends[partition] = offset
             return
+        if partition in self._ends:
+            self._ends[partition] = max(self._ends[partition], offset + 1)
         update = read_update(message, self.channel.name)
         if isinstance(update, Update):
             taken = self._delivery.offer(partition, offset, update)
@@ -290,6 +292,12 @@ class Sink:
             return f"Kafka: {self._kafka_error}"
         return None
 
+    def _lag(self) -> int | None:
+        """Offsets between what is committed and what we know to be there; None before we have seen every end."""
+        if not self._owned <= self._ends.keys():
+            return None
+        return sum(max(0, self._ends[p] - self._committed.get(p, 0)) for p in self._owned)
+
     def status(self) -> dict[str, Any]:
         """Everything that a person or the demo wants to know."""
         now, metrics, delivery = time.monotonic(), self.metrics, self._delivery
@@ -300,7 +308,6 @@ class Sink:
             state = "waiting"
         oldest = delivery.oldest_written_at()
         positions = delivery.commits()
-        lag = {p: max(0, end - self._committed.get(p, 0)) for p, end in self._ends.items()}
         return {
             "channel": self.channel.name,
             "kind": self.kind,
@@ -326,7 +333,7 @@ class Sink:
                 str(p): {"settled": o, "committed": self._committed.get(p), "end": self._ends.get(p)}
                 for p, o in positions.items()
             },
-            "lag": sum(lag.values()),
+            "lag": self._lag(),
         }
 
 

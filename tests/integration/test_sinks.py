@@ -1,0 +1,146 @@
+"""A sink against a real Kafka and a simulator over HTTP: what is published stands on the channel, and is reported."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from sinks.simulators.base import SECRET, TOKEN
+from tests.builders.sinks import Program, fetch, program, shopify_key, shopify_listing, sync_bytes
+from tests.kafka import wait_until
+from topics.catalogue import ITEMS, REPORTS, SYNC
+
+pytestmark = pytest.mark.kafka
+
+POLICY = """
+channels:
+  outlet: {kind: webhook}
+  shopify: {kind: shopify}
+"""
+FAULTS = ("throttle=0.05", "error=0.1", "reset=0.1", "timeout=0.05", "unavailable=0.02")
+Record = tuple[str, str, bytes | None]
+
+
+def produce(bootstrap: str, records: Iterable[Record]) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
+    for topic, key, value in records:
+        producer.produce(topic, key=key, value=value)
+        producer.poll(0)
+    assert producer.flush(20) == 0
+
+
+def read_all(bootstrap: str, topic: str) -> list[dict[str, Any]]:
+    """All values of a topic, to its high watermarks."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-reader", "enable.partition.eof": True})
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+    values: list[dict[str, Any]] = []
+    ended = 0
+    deadline = time.monotonic() + 20
+    while ended < len(partitions):
+        assert time.monotonic() < deadline, "the topic has no end"
+        message = consumer.poll(1.0)
+        if message is None:
+            continue
+        if message.error() is None:
+            values.append(orjson.loads(message.value() or b"null"))
+        else:
+            ended += 1
+    consumer.close()
+    return values
+
+
+def committed(bootstrap: str, group: str) -> dict[int, tuple[int, int]]:
+    """Partition -> committed offset, end."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+    partitions = consumer.list_topics(SYNC.name, timeout=10).topics[SYNC.name].partitions
+    places = consumer.committed([TopicPartition(SYNC.name, p) for p in partitions], timeout=10)
+    ends = {p.partition: consumer.get_watermark_offsets(TopicPartition(SYNC.name, p.partition), 10)[1] for p in places}
+    consumer.close()
+    return {p.partition: (p.offset, ends[p.partition]) for p in places}
+
+
+class Channel:
+    """One channel of the test: its simulator and its sink, both as processes."""
+
+    def __init__(self, stack: ExitStack, kind: str, name: str, folder: Path, *faults: str) -> None:
+        self._stack, self._folder, self.name = stack, folder, name
+        options = [part for fault in faults for part in ("--fault", fault)]
+        simulator = program(folder / "simulator.log", "simulate", kind, "--seed", "7", "--hang-s", "3", *options)
+        self.simulator = stack.enter_context(simulator).url()
+        policy = folder / "policy.yaml"
+        policy.write_text(POLICY)
+        prefix = f"STOCKSTREAM_CHANNEL_{name.upper()}"
+        self._environment = {
+            "STOCKSTREAM_POLICY": str(policy),
+            "STOCKSTREAM_ALLOW_LOCAL_HTTP": "1",
+            "STOCKSTREAM_HTTP_TIMEOUT_S": "0.7",
+            f"{prefix}_URL": self.simulator,
+            f"{prefix}_SECRET": SECRET,
+            f"{prefix}_TOKEN": TOKEN,
+        }
+        self._starts = 0
+
+    def sink(self) -> Program:
+        self._starts += 1
+        log = self._folder / f"sink-{self._starts}.log"
+        return self._stack.enter_context(program(log, "run", self.name, **self._environment))
+
+    def holds(self) -> dict[str, int]:
+        return dict(fetch(f"{self.simulator}/admin/quantities")["quantities"])
+
+    def account(self) -> dict[str, Any]:
+        return dict(fetch(f"{self.simulator}/admin/requests"))
+
+
+def settled(sink: Program) -> bool:
+    """It has read everything, sent everything and committed everything."""
+    status = sink.status()
+    return len(status.get("partitions", ())) == 4 and status["pending"] == 0 and status["lag"] == 0
+
+
+@pytest.mark.parametrize("kind", ["webhook"])
+def test_what_is_published_stands_on_the_channel_and_is_reported(kafka: str, tmp_path: Path, kind: str) -> None:
+    """Through faults and kill -9: the newest quantities, a report for each, offsets at the end, exit 0 on SIGTERM."""
+    name = {"webhook": "outlet", "shopify": "shopify"}[kind]
+    skus = [f"SKU-{n}" for n in range(400)]
+    key_of = {sku: shopify_key(n) if kind == "shopify" else sku for n, sku in enumerate(skus)}
+    items = [
+        (ITEMS.name, sku, orjson.dumps({"sku": sku, "title": sku, "listings": {"shopify": shopify_listing(n)}}))
+        for n, sku in enumerate(skus)
+    ]
+    with ExitStack() as stack:
+        channel = Channel(stack, kind, name, tmp_path, *FAULTS)
+        produce(kafka, items)
+        first = channel.sink()
+        produce(kafka, [(SYNC.name, s, sync_bytes(s, v, {name: 10 * v})) for v in (1, 2, 3) for s in skus])
+        wait_until(lambda: channel.account()["writes"] > 50, 30, "the sink writes")
+        first.process.kill()
+        first.process.wait(10)
+        final = {s: n % 7 for n, s in enumerate(skus)}
+        produce(kafka, [(SYNC.name, s, sync_bytes(s, 4, {name: final[s]})) for s in skus])
+        second = channel.sink()
+        wait_until(lambda: settled(second), 60, "everything is settled")
+
+        assert channel.holds() == {key_of[s]: quantity for s, quantity in final.items()}
+        account = channel.account()
+        assert account["faults"], "the simulator injected nothing"
+        assert account["duplicate_effects"] == 0
+        assert account.get("older_versions", 0) == 0
+        assert all(offset == end for offset, end in committed(kafka, f"stockstream-sink-{name}").values())
+        reports = read_all(kafka, REPORTS.name)
+        assert len({report["event_id"] for report in reports}) == len(reports)
+        newest = {r["sku"]: r["quantity"] for r in reports if r["type"] == "confirmed" and r["version"] == 4}
+        assert newest == final
+        began = time.monotonic()
+        second.process.send_signal(signal.SIGTERM)
+        assert second.process.wait(15) == 0, second.text()
+        assert time.monotonic() - began < 10
