@@ -4,12 +4,15 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.local.cluster import Cluster, local_kafka
 from deploy.local.errors import LocalKafkaError
 from tests.kafka import EXTERNAL, LeftoverGroupError, empty, wait_served
 
 LOG_LINES_SHOWN = 40
+WITHOUT_KAFKA = ("tests/unit/", "tests/property/")  # may be spread over workers test by test
 _BROKER = pytest.StashKey[Cluster]()
 
 
@@ -73,12 +76,27 @@ def kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return bootstrap
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With xdist: the tests of a module share one worker, and so one Kafka; a cluster that was given is used by one."""
-    for item in items:
-        if {"kafka", "broker"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.kafka)
-            item.add_marker(pytest.mark.xdist_group("KAFKA_BOOTSTRAP" if EXTERNAL else item.path.stem))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what needs a Kafka, so that `-m 'not kafka'` is the quick half."""
+    if {"kafka", "broker"} & set(getattr(item, "fixturenames", ())):
+        if item.nodeid.startswith(WITHOUT_KAFKA):
+            raise pytest.UsageError(f"{item.nodeid} uses a Kafka: move it to tests/integration")
+        item.add_marker(pytest.mark.kafka)
+
+
+class ByKafka(LoadScopeScheduling):  # type: ignore[misc]
+    """With xdist: the tests of a module run on one worker and so share its Kafka; a given cluster is used by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(WITHOUT_KAFKA):
+            return nodeid
+        return "KAFKA_BOOTSTRAP" if EXTERNAL else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByKafka:
+    """For each `-n`, whatever `--dist` says."""
+    return ByKafka(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,7 +56,7 @@ def wait_served(bootstrap: str) -> None:
     admin = admin_client(bootstrap)
     topics = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     latest = {
-        TopicPartition(name, partition): OffsetSpec.latest()
+        TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
         for name, topic in topics.items()
         if is_ours(name)
         for partition in topic.partitions
@@ -88,7 +88,7 @@ def _delete_groups(admin: AdminClient, *, only_ours: bool) -> None:
     while groups := _groups(admin, only_ours=only_ours):
         _settle(admin.delete_consumer_groups(groups).values(), tolerated=("NON_EMPTY_GROUP", "GROUP_ID_NOT_FOUND"))
         if time.monotonic() > deadline:
-            raise LeftoverGroupError(", ".join(groups))
+            raise LeftoverGroupError(f"consumer groups with members, stop these first: {', '.join(groups)}")
         time.sleep(0.05)
 
 

@@ -1,11 +1,13 @@
 """The `kafka` fixture: every test finds all topics, and nothing in them."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.kafka import admin_client, is_ours, wait_until
+from tests.kafka import admin_client, is_ours
 from topics.catalogue import BY_NAME, WAREHOUSE, changelog
 
 
@@ -36,22 +38,33 @@ def test_all_topics_are_there(kafka: str) -> None:
     assert os.environ["KAFKA_BOOTSTRAP"] == kafka
 
 
+MEMBER = """
+import sys
+from confluent_kafka import Consumer
+bootstrap, topic = sys.argv[1:]
+consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "stockstream", "session.timeout.ms": 6000})
+consumer.subscribe([topic])
+while not consumer.assignment():
+    consumer.poll(0.1)
+print(len(consumer.assignment()), flush=True)
+while True:
+    consumer.poll(0.1)
+"""
+
+
 @pytest.mark.parametrize("turn", [1, 2])
-def test_a_group_with_members_does_not_outlive_its_test(kafka: str, turn: int) -> None:
-    """A consumer that was never closed (its worker was killed) takes no partition from the next test's."""
-    settings = {"bootstrap.servers": kafka, "group.id": "stockstream", "session.timeout.ms": 6000, "log_level": 0}
-    consumer = Consumer(settings)
-    consumer.subscribe([WAREHOUSE.name])
-    wait_until(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), 20, "partitions are assigned")
-    partitions = len(admin_client(kafka).list_topics(WAREHOUSE.name, timeout=15).topics[WAREHOUSE.name].partitions)
-    assert len(consumer.assignment()) == partitions, f"turn {turn}: another member holds some"
-    if turn == 2:
-        consumer.close()
-    else:
-        LEFT_OPEN.append(consumer)
-
-
-LEFT_OPEN: list[Consumer] = []
+def test_a_killed_member_does_not_outlive_its_test(kafka: str, turn: int) -> None:
+    """Its session lasts on for seconds: the next test's member must not share the partitions with it."""
+    command = [sys.executable, "-c", MEMBER, kafka, WAREHOUSE.name]
+    member = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert member.stdout is not None
+        assigned = int(member.stdout.readline())
+    finally:
+        member.kill()
+        member.communicate()
+    partitions = admin_client(kafka).list_topics(WAREHOUSE.name, timeout=15).topics[WAREHOUSE.name].partitions
+    assert assigned == len(partitions), f"turn {turn}: another member holds some"
 
 
 def test_other_topics_of_a_cluster_that_was_given_are_left_alone() -> None:
