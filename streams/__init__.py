@@ -2,3 +2,7 @@
 
 `core` holds the rules (pure), `engine` carries records to them and away from them, the rest is the way in and out.
 """
+
+from importlib.metadata import version
+
+VERSION = version("stockstream")

@@ -139,6 +139,15 @@ class ItemFacts:
     channels: tuple[str, ...]
 
 
+class Published(NamedTuple):
+    """The last sync update of a SKU, beside its numbers. changed_at: the newest stamp (microseconds) that was in it."""
+
+    version: int
+    changed_at: int
+    caused_by: tuple[str, ...]
+    caused_by_count: int
+
+
 @dataclass(slots=True)
 class Stock:
     """The row of one SKU.
@@ -158,6 +167,7 @@ class Stock:
     item: ItemFacts | None = None
     channels: dict[str, ChannelState] = field(default_factory=dict)
     issues: dict[IssueKey, Issue] = field(default_factory=dict)
+    published: Published | None = None
     sold: int = 0
     cancelled: int = 0
     shipped: int = 0
