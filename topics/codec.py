@@ -28,9 +28,20 @@ from topics.events import (
 )
 from topics.refusals import Bad, Reason, check_key, diagnose, reread
 from topics.updates import Discrepancy, SyncUpdate
-from topics.values import Sku
+from topics.values import Sku, rfc3339
 
-__all__ = ["Bad", "Decoded", "ItemRemoved", "Reason", "decode", "decode_discrepancy", "decode_sync", "encode"]
+__all__ = [
+    "Bad",
+    "Decoded",
+    "ItemRemoved",
+    "Reason",
+    "decode",
+    "decode_discrepancy",
+    "decode_sync",
+    "encode",
+    "rfc3339",
+    "unknown_fields",
+]
 
 MAX_VALUE_BYTES: Final = 256 * 1024
 FIRST_INSTANT: Final = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
@@ -79,7 +90,7 @@ def decode(topic: Topic, key: bytes | None, value: bytes | None, timestamp_ms: i
         return diagnose(value, key, error, tagged=topic not in (ITEMS, CLOCK), keyed=topic is not CLOCK)
     # The parser takes the last of repeated keys in silence. An object of n members has n - 1 commas of its own, so
     # fewer commas than distinct fields prove that none stands twice; else (a comma in a text) read it again, slowly.
-    if value.count(b",") >= len(event.__pydantic_fields_set__) or event.__pydantic_extra__:
+    if value.count(b",") >= len(event.__pydantic_fields_set__) or event.__pydantic_extra__ or topic is ITEMS:
         again = reread(value)
         if isinstance(again, Bad):
             return again
@@ -107,13 +118,6 @@ def _without_value(topic: Topic, key: bytes | None) -> ItemRemoved | Bad:
 def unknown_fields(event: Inbound | Tick) -> int:
     """How many fields of a record nobody knows: they change nothing, and are counted."""
     return len(event.__pydantic_extra__ or ())
-
-
-def rfc3339(moment: datetime) -> str:
-    """A time in UTC with milliseconds, or microseconds where there are any."""
-    utc = moment.astimezone(UTC)
-    text = utc.isoformat(timespec="microseconds" if utc.microsecond % 1000 else "milliseconds")
-    return text.removesuffix("+00:00") + "Z"
 
 
 def _default(value: object) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, StringConstraints, WithJsonSchema
 
 MAX_QUANTITY = 1_000_000_000
 """Units. Channels hold quantities in 32-bit integers; a larger number fails there silently."""
@@ -49,6 +49,13 @@ def _from_iso(text: str) -> datetime:
         raise ValueError("is no time of the calendar") from None
 
 
+def rfc3339(moment: datetime) -> str:
+    """A time in UTC with milliseconds, or microseconds where there are any."""
+    utc = moment.astimezone(UTC)
+    text = utc.isoformat(timespec="microseconds" if utc.microsecond % 1000 else "milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
 EventId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x20-\x7e]+$")]
 """Unique per source; the same on every resend."""
 Source = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -78,6 +85,7 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Instant = Annotated[
     datetime,
     PlainValidator(_instant),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "description": "RFC 3339 with an offset"}),
 ]
 """A time of day anywhere on Earth: RFC 3339 with an offset."""
