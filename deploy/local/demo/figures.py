@@ -1,0 +1,104 @@
+"""Numbers that the programs show over HTTP, and how far the groups have read; asked for now and then."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.local.demo.stack import fetch
+from topics.catalogue import CLOCK, INPUTS, MOVEMENTS, REROUTED
+from topics.settings import KafkaSettings
+
+OUTCOMES = ("applied", "duplicate", "dead_lettered", "rerouted")
+CALL_S = 10.0
+OURS_IN_TRANSACTIONS = {CLOCK.name, REROUTED.name}
+"""Topics that the worker writes in transactions: the marker at their end is no record, and nobody commits past it."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """What a worker counts, by topic."""
+
+    consumed: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def total(self, outcome: str, topics: set[str]) -> int:
+        """Records of these topics that ended so."""
+        return sum(counts[outcome] for topic, counts in self.outcomes.items() if topic in topics)
+
+    def read(self, topics: set[str]) -> int:
+        """Records read of these topics."""
+        return sum(n for topic, n in self.consumed.items() if topic in topics)
+
+
+MOVED = {topic.name for topic in (*MOVEMENTS, REROUTED)}
+"""Topics that movements come in by."""
+
+
+def worker(url: str) -> Worker:
+    """A worker's counters. Raises OSError when it does not answer."""
+    found = Worker()
+    for family in text_string_to_metric_families(fetch(f"{url}/metrics").decode()):
+        for sample in family.samples:
+            topic = sample.labels.get("topic", "")
+            if sample.name == "stockstream_records_consumed_total":
+                found.consumed[topic] += int(sample.value)
+            elif sample.name == "stockstream_records_total":
+                counts = found.outcomes.setdefault(topic, Counter())
+                counts[sample.labels.get("outcome", "")] += int(sample.value)
+    return found
+
+
+def sink(url: str) -> dict[str, Any]:
+    """A sink's status. Raises OSError when it does not answer."""
+    status: dict[str, Any] = json.loads(fetch(f"{url}/api/status"))
+    return status
+
+
+class Lags:
+    """How many records of its input topics a worker's group has not yet committed."""
+
+    def __init__(self, kafka: KafkaSettings, group: str) -> None:
+        self._group = group
+        self._admin = AdminClient(kafka.client_config())
+        parts = range(kafka.partitions)
+        self._parts = [TopicPartition(topic.name, part) for topic in INPUTS for part in parts]
+
+    def by_topic(self) -> Counter[str]:
+        """Topic -> records. Raises KafkaException."""
+        ends = {(t.topic, t.partition): f for t, f in self._admin.list_offsets(self._latest()).items()}
+        wanted = [ConsumerGroupTopicPartitions(self._group, self._parts)]
+        answers = self._admin.list_consumer_group_offsets(wanted, request_timeout=CALL_S)
+        lags: Counter[str] = Counter()
+        for part in answers[self._group].result(CALL_S).topic_partitions or []:
+            end = ends[part.topic, part.partition].result(CALL_S).offset
+            lag = max(0, end - max(0, part.offset))
+            lags[part.topic] += 0 if lag == 1 and part.topic in OURS_IN_TRANSACTIONS else lag
+        return lags
+
+    def _latest(self) -> dict[TopicPartition, OffsetSpec]:
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return dict.fromkeys(self._parts, latest)
+
+
+def records_in(kafka: KafkaSettings, names: list[str]) -> dict[str, int]:
+    """Topic -> records that it holds already, of those topics that exist. Raises KafkaException."""
+    consumer = Consumer({**kafka.client_config(), "group.id": "stockstream-demo-look"})
+    try:
+        topics = consumer.list_topics(timeout=CALL_S).topics
+        held: Counter[str] = Counter()
+        for name in names:
+            for part in topics[name].partitions if name in topics else ():
+                low, high = consumer.get_watermark_offsets(TopicPartition(name, part), timeout=CALL_S)
+                held[name] += high - low
+        return {name: count for name, count in held.items() if count}
+    except TypeError:  # no watermarks in time
+        raise KafkaException("no answer") from None
+    finally:
+        consumer.close()

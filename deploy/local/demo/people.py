@@ -1,0 +1,77 @@
+"""What people do in the demo, other than count: they edit the shop, settle discrepancies, and mend a listing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from deploy.local.demo.check import key_of
+from deploy.local.demo.incidents import Incident
+from deploy.local.demo.retail import Product
+from deploy.local.demo.script import Record
+from deploy.local.demo.stories import FAN, TITLES
+from deploy.local.demo.trade import class_of, sku_of
+from topics.catalogue import COMMANDS, ITEMS
+
+WHO = "demo"
+SHOPIFY_LOCATION = "gid://shopify/Location/1"
+COMMAND_FOR = {"by a person": "resolve", "acknowledged": "acknowledge"}
+NOTES = {"resolve": "the customer was called: the parcel was empty", "acknowledge": "asked the carrier"}
+
+
+def listing(number: int) -> str:
+    """The id of a product in the shop."""
+    return f"gid://shopify/InventoryItem/{number}"
+
+
+def numbers(products: Iterable[Product]) -> dict[str, int]:
+    """SKU -> the number of its listing in the shop. The demo's own six come after those of the data."""
+    found = {sku_of(product): product.number for product in products}
+    return found | {sku: 900_001 + n for n, sku in enumerate(TITLES)}
+
+
+def items(products: list[Product]) -> list[Record]:
+    """The catalogue: every product with its value, its class and where it is listed."""
+    at = numbers(products)
+    records = [
+        item(sku_of(p), f"{p.class_name}, {p.colour}, {p.size}", p.cost, class_of(p), at[sku_of(p)]) for p in products
+    ]
+    return records + [item(sku, title, "19.90", "B", at[sku]) for sku, title in TITLES.items()]
+
+
+def item(sku: str, title: str, value: str, item_class: str, number: int) -> Record:
+    """One product of the catalogue."""
+    listings = {"shopify": {"inventory_item_id": listing(number), "location_id": SHOPIFY_LOCATION}, "outlet": {}}
+    body = {
+        "sku": sku,
+        "title": title,
+        "unit_value": {"amount": value, "currency": "EUR"},
+        "class": item_class,
+        "listings": listings,
+    }
+    return Record(0, ITEMS.name, sku.encode(), orjson.dumps(body))
+
+
+def decisions(incidents: Iterable[Incident], records: Iterable[Mapping[str, Any]]) -> list[Record]:
+    """What people decide about the discrepancies that they see."""
+    ids = {key_of(record): record["discrepancy_id"] for record in records}
+    return [
+        command(COMMAND_FOR[i.ending], i.sku, n, discrepancy_id=ids[i.key], note=NOTES[COMMAND_FOR[i.ending]])
+        for n, i in enumerate(incidents)
+        if i.ending in COMMAND_FOR and i.key in ids
+    ]
+
+
+def resync(number: int) -> Record:
+    """Ask for the mended product to be written to the shop once more."""
+    return command("resync", FAN, 1000 + number, channel="shopify", note="its listing is back")
+
+
+def command(kind: str, sku: str, number: int, **more: str) -> Record:
+    """One command, as the CLI writes it."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    body = {"event_id": f"demo-{number}", "type": kind, "sku": sku, "by": WHO, "occurred_at": now, **more}
+    return Record(0, COMMANDS.name, sku.encode(), orjson.dumps(body))

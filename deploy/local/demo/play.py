@@ -1,0 +1,291 @@
+"""The demo from its first process to its last: start everything, send everything, and wait for what must come of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaException
+
+from deploy.local.demo import check, figures, people, stories
+from deploy.local.demo.live import Picture, View
+from deploy.local.demo.observe import Observer
+from deploy.local.demo.oracle import Expected, expect
+from deploy.local.demo.producer import CRC32, MURMUR2, Sender, Sheet
+from deploy.local.demo.retail import Retail
+from deploy.local.demo.script import MISROUTES, Record, Script
+from deploy.local.demo.stack import Child, DemoError, Stack, answers, fetch
+from deploy.local.ports import free_ports
+from topics.policy import load_policy
+from topics.settings import KafkaSettings
+
+POLICY = Path(__file__).with_name("policy.yaml")
+APP_ID = "stockstream"
+READY_S, FEED_SLACK_S, SETTLE_S = 60.0, 90.0, 90.0
+"""Bounds of the three waits: for the programs, for the feed beyond its own length, for the end."""
+LOOK_EVERY_S = 0.1
+ASK_EVERY_S = 0.4
+RESYNC_EVERY_S = 4.0
+TICK_S = 5.0
+
+
+@dataclass(slots=True)
+class Ports:
+    """Where the programs listen on 127.0.0.1."""
+
+    worker: int
+    sinks: dict[str, int]
+    simulators: dict[str, int]
+
+    @classmethod
+    def pick(cls, channels: list[str]) -> Ports:
+        """Free ones."""
+        free = iter(free_ports(1 + 2 * len(channels)))
+        return cls(next(free), {c: next(free) for c in channels}, {c: next(free) for c in channels})
+
+
+def url(port: int) -> str:
+    """A program of ours."""
+    return f"http://127.0.0.1:{port}"
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was found at the end, for the report."""
+
+    worker: figures.Worker = field(default_factory=figures.Worker)
+    lags: Counter[str] = field(default_factory=Counter)
+    sinks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    holds: dict[str, dict[str, int]] = field(default_factory=dict)
+    edits: int = 0
+    restarts: int = 0
+    out_of_service_s: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Play:
+    """One run. How each program is started is not its business: the rest is waiting for conditions, all bounded."""
+
+    def __init__(self, stack: Stack, kafka: KafkaSettings, script: Script, retail: Retail, view: View) -> None:
+        self.policy = load_policy(POLICY)
+        self.channels = list(self.policy.channels)
+        self.ports = Ports.pick(self.channels)
+        self.script = script
+        self.expected: dict[str, Expected] = expect(script.moves, self.policy)
+        self.observer = Observer(kafka)
+        self.measured = Measured()
+        self._stack = stack
+        self._kafka = kafka
+        self._listings = people.numbers(retail.products)
+        self._items = people.items(retail.products)
+        self._view = view
+        self._sender = Sender(kafka)
+        self._lags = figures.Lags(kafka, APP_ID)
+        self._asked = 0.0
+        self._producers: list[Child] = []
+
+    # -- start ----------------------------------------------------------------------------------------------------
+    def start(self, programs: Callable[[Play], None], picture: Picture) -> None:
+        """Topics, catalogue, worker, simulators and sinks."""
+        self._stack.run("topics", ["-m", "topics", "apply"])
+        self._send(self._items)
+        self.observer.start()
+        picture.seen = self.observer.seen
+        picture.total = self.script.records + 1 + len(self.script.at_the_end)
+        picture.known = len(self.script.incidents)
+        picture.sinks = {name: {} for name in self.channels}
+        programs(self)
+        self._prepare_producers()
+        for name, port in self._ready_urls():
+            self._stack.await_ready(name, port, READY_S)
+        self._picture = picture
+
+    def _ready_urls(self) -> Iterable[tuple[str, str]]:
+        for channel in self.channels:
+            yield f"simulator-{channel}", f"{url(self.ports.simulators[channel])}/admin/requests"
+        yield "worker", f"{url(self.ports.worker)}/readyz"
+        for channel in self.channels:
+            yield f"sink-{channel}", f"{url(self.ports.sinks[channel])}/readyz"
+
+    def _prepare_producers(self) -> None:
+        for source, records in self.script.feed.items():
+            sheet = Sheet(source, CRC32 if source == MISROUTES else MURMUR2, records)
+            path = self._stack.folder / f"{source}.records"
+            path.write_bytes(msgspec.msgpack.encode(sheet))
+            arguments = ["-m", "deploy.local.demo.producer", str(path)]
+            self._producers.append(self._stack.start(f"producer-{source}", arguments, talks=True))
+
+    # -- the feed -------------------------------------------------------------------------------------------------
+    def feed(self, seconds: float, kill_worker: Callable[[], None] | None) -> None:
+        """Let all sources speak; a person edits the shop meanwhile, and the worker dies once if it shall."""
+        begin = time.time() + 0.3
+        for producer in self._producers:
+            producer.tell(repr(begin))
+        edited = killed = False
+        deadline = time.monotonic() + seconds + FEED_SLACK_S
+        while not (self._all_sent() and edited):
+            self._pause("feed", deadline, "the sources have not sent everything")
+            if not edited and self._scarf_stands():
+                self._edit()
+                edited = True
+            if kill_worker and not killed and self.observer.seen.movements > self.script.records // 2:
+                killed = True
+                self._kill(kill_worker)
+
+    def _all_sent(self) -> bool:
+        self._producers = [producer for producer in self._producers if producer.running]
+        return not self._producers
+
+    def _scarf_stands(self) -> bool:
+        """The shop shows the scarf's first quantity, and has said so."""
+        wanted = stories.SCARVES - stories.SAFETY
+        confirmed = self.observer.seen.confirmed.get((stories.SCARF, "shopify"), [])
+        return any(quantity == wanted for _, quantity, _ in confirmed)
+
+    def _edit(self) -> None:
+        """A person types another quantity into the shop, and then one scarf is sold."""
+        quantities = {self._key("shopify", stories.SCARF): stories.SCARVES_SEEN}
+        fetch(
+            f"{url(self.ports.simulators['shopify'])}/admin/quantities", json.dumps({"quantities": quantities}).encode()
+        )
+        self._view.say(f"a person types {stories.SCARVES_SEEN} for {stories.SCARF} into the shop, behind our back")
+        assert self.script.after_the_edit is not None
+        self._send([self.script.after_the_edit])
+
+    def _kill(self, restart: Callable[[], None]) -> None:
+        began = time.monotonic()
+        self._stack.forget("worker").kill()
+        self._view.say("[bold]kill -9[/bold] of the worker, in the middle of the feed; it is started again")
+        restart()
+        ready = f"{url(self.ports.worker)}/readyz"
+        while not answers(ready):
+            self._pause("worker restarts", began + READY_S, "the worker that was killed is not ready again")
+        self.measured.restarts += 1
+        self.measured.out_of_service_s = time.monotonic() - began
+        self._view.say(f"the worker is back after {self.measured.out_of_service_s:.1f} s")
+
+    # -- the end --------------------------------------------------------------------------------------------------
+    def settle(self) -> list[str]:
+        """Wait until everything stands as it must; returns what does not, in words, when that takes too long."""
+        deadline = time.monotonic() + SETTLE_S
+        last_movement_ms = self.observer.seen.newest_movement_ms
+        while missing := self._not_opened():
+            if self._late("discrepancies ripen", deadline):
+                return missing
+        self._view.say("all that went wrong is in the discrepancies; now people settle some of it")
+        records = list(self.observer.seen.discrepancies.values())
+        self._send([*people.decisions(self.script.incidents, records), *self.script.at_the_end, self._mended()])
+        asked = 0
+        while wrong := self._not_settled():
+            asked = self._ask_again(asked, deadline)
+            if self._late("settling", deadline):
+                return wrong
+        while not self._every_grace_is_over(last_movement_ms):
+            if self._late("last graces run out", deadline):
+                return ["the ticks of the clock do not go on: no grace period can run out"]
+        return self.verdict()
+
+    def _not_opened(self) -> list[str]:
+        records = list(self.observer.seen.discrepancies.values())
+        return [line for line in check.opened(records, self.script.incidents) if line.startswith("not opened")]
+
+    def _not_settled(self) -> list[str]:
+        self._ask(force=False)
+        return self.verdict()
+
+    def _ask_again(self, asked: int, deadline: float) -> int:
+        """The new listing and the request to write it travel by two topics: ask until the shop has taken it."""
+        due = SETTLE_S - (deadline - time.monotonic()) > asked * RESYNC_EVERY_S
+        taken = self.observer.seen.confirmed.get((stories.FAN, "shopify"))
+        if due and not taken:
+            self._send([people.resync(asked)])
+            return asked + 1
+        return asked
+
+    def _mended(self) -> Record:
+        number = self._listings[stories.FAN]
+        return people.item(stories.FAN, stories.TITLES[stories.FAN], "19.90", "B", number)
+
+    def _every_grace_is_over(self, last_movement_ms: int) -> bool:
+        """Ticks have come for long enough after the last movement that whatever it broke is open by now."""
+        graces = max(self.policy.grace(incident.kind) for incident in self.script.incidents)
+        ticks = self.observer.seen.ticks
+        over = last_movement_ms + 1000 * (graces + TICK_S)
+        return len(ticks) == self._kafka.partitions and min(ticks.values()) >= over
+
+    def verdict(self) -> list[str]:
+        """Everything that is not as it must be, in words."""
+        seen, script = self.observer.seen, self.script
+        records = list(seen.discrepancies.values())
+        wrong = check.versions(seen)
+        wrong += check.letters(list(seen.letters), script.buried)
+        wrong += check.opened(records, script.incidents)
+        wrong += check.ended(records, script.incidents)
+        wrong += check.stock(dict(seen.sync), self.expected)
+        for channel, holds in self.measured.holds.items():
+            wrong += check.channel(channel, holds, dict(seen.sync))
+        wrong += [f"{name} has {lag} records to read" for name, lag in self.measured.lags.items() if lag]
+        wrong += self._sinks_behind()
+        return wrong
+
+    def _sinks_behind(self) -> Iterable[str]:
+        for name, status in self.measured.sinks.items():
+            if status["lag"] or status["pending"]:
+                yield f"sink {name}: lag {status['lag']}, {status['pending']} SKUs to write"
+
+    def look_after(self) -> None:
+        """Raise DemoError when a program has died."""
+        self._stack.check()
+
+    # -- looking --------------------------------------------------------------------------------------------------
+    def _pause(self, stage: str, deadline: float, otherwise: str) -> None:
+        if self._late(stage, deadline):
+            raise DemoError(f"gave up: {otherwise}")
+
+    def _late(self, stage: str, deadline: float) -> bool:
+        """Look around, draw, wait a little; True: the time is over."""
+        self._stack.check()
+        if self.observer.failure:
+            raise DemoError(self.observer.failure)
+        self._picture.stage = stage
+        self._ask(force=False)
+        self._view.look()
+        time.sleep(LOOK_EVERY_S)
+        return time.monotonic() > deadline
+
+    def _ask(self, *, force: bool) -> None:
+        """Ask the programs for their figures, now and then. A worker that restarts is asked later."""
+        if not force and time.monotonic() - self._asked < ASK_EVERY_S:
+            return
+        self._asked = time.monotonic()
+        measured = self.measured
+        try:
+            for channel in self.channels:
+                measured.sinks[channel] = figures.sink(url(self.ports.sinks[channel]))
+                measured.holds[channel] = self._shown_by(channel)
+            measured.worker = figures.worker(url(self.ports.worker))
+            measured.lags = self._lags.by_topic()
+        except (OSError, KafkaException):
+            return
+        self._picture.sinks = dict(measured.sinks)
+
+    def _shown_by(self, channel: str) -> dict[str, int]:
+        """SKU -> what the simulated channel shows."""
+        held = json.loads(fetch(f"{url(self.ports.simulators[channel])}/admin/quantities"))["quantities"]
+        return {sku: held[key] for sku in self.expected if (key := self._key(channel, sku)) in held}
+
+    def _key(self, channel: str, sku: str) -> str:
+        """How the simulated channel names a SKU."""
+        return people.listing(self._listings[sku]) if channel == "shopify" else sku
+
+    def _send(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._sender.send(record)
+        if not self._sender.flush():
+            raise DemoError(f"Kafka did not take what the demo sent: {self._sender.last_error}")
