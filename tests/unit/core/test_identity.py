@@ -186,3 +186,10 @@ def test_a_movement_that_may_come_on_two_topics_is_one():
     moved = reclassified(CLOCK, 1, "quality_control", "sellable")
     partition.feed(moved)
     assert partition.feed(moved, topic="returns.movements.v1") == DUPLICATE
+
+
+def test_an_old_stamp_does_not_make_a_resend_of_a_number_that_is_remembered():
+    """The memory holds number 4 under another id: this is no resend, however old it claims to be."""
+    partition = OnePartition(limit=2)
+    partition.feed_all(*(received(CLOCK, 1, sequence=n, at=f"10:0{n}") for n in (1, 2, 3, 4)))
+    assert reason(partition.feed(received(CLOCK, 9, sequence=4, at="09:00"), "11:00")) == "sequence"

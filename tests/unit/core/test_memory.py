@@ -143,3 +143,12 @@ def test_a_flood_of_refused_records_shortens_the_memory_alike_in_the_one_that_is
             read_back.add(W, records[offset])
     assert lived.forgotten == read_back.forgotten == Forgotten(2, 2)
     assert list(lived._ids) == list(read_back._ids) == [("wms", "C"), ("wms", "D")]
+
+
+def test_the_resend_speaks_with_its_own_stamp_when_the_original_is_forgotten():
+    """As in a memory that was read back, which never saw the original."""
+    memory = PartitionMemory(10)
+    memory.add(W, record(0, "A", 5, stamp=100))
+    memory.add(R, record(0, "A", 5, stamp=200))
+    memory.advance(W, 11)
+    assert memory.moved_after("SKU", SHELF, 150) == 5

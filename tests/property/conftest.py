@@ -1,0 +1,10 @@
+"""Hypothesis profiles: `quick` by default, `thorough` by HYPOTHESIS_PROFILE for the nights."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
+settings.register_profile("quick", max_examples=200, deadline=None, suppress_health_check=_QUIET, print_blob=True)
+settings.register_profile("thorough", max_examples=5_000, deadline=None, suppress_health_check=_QUIET, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
