@@ -85,7 +85,7 @@ class Sink:
         self._listings = (
             Listings(kafka, channel.name, channel.lists, self._listed) if channel.limits.needs_listing else None
         )
-        self._delivery = Delivery(self._listings.get if self._listings else lambda _: {})
+        self._delivery = Delivery(self._listings.get if self._listings is not None else lambda _: {})
         self._pace = Pace(schedule or Schedule(), random.Random())  # noqa: S311 - jitter is no secret
         self._sender = HttpSender(endpoint.url, settings.http_timeout_s, channel.limits.concurrency)
         self._outbox = Outbox(dict(kafka))
@@ -382,6 +382,9 @@ async def live(make: Callable[[], Sink], settings: SinkSettings) -> int:
         return 1
     except KafkaException as exc:
         log.error("Kafka failed", channel=sink.channel.name, error=str(exc.args[0]))
+        return 1
+    except Exception:
+        log.exception("sink failed", channel=sink.channel.name)  # with nothing committed that was not settled
         return 1
     finally:
         await pages.cleanup()
