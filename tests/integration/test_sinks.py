@@ -107,7 +107,7 @@ def settled(sink: Program) -> bool:
     return len(status.get("partitions", ())) == 4 and status["pending"] == 0 and status["lag"] == 0
 
 
-@pytest.mark.parametrize("kind", ["webhook"])
+@pytest.mark.parametrize("kind", ["webhook", "shopify"])
 def test_what_is_published_stands_on_the_channel_and_is_reported(kafka: str, tmp_path: Path, kind: str) -> None:
     """Through faults and kill -9: the newest quantities, a report for each, offsets at the end, exit 0 on SIGTERM."""
     name = {"webhook": "outlet", "shopify": "shopify"}[kind]
@@ -122,7 +122,7 @@ def test_what_is_published_stands_on_the_channel_and_is_reported(kafka: str, tmp
         produce(kafka, items)
         first = channel.sink()
         produce(kafka, [(SYNC.name, s, sync_bytes(s, v, {name: 10 * v})) for v in (1, 2, 3) for s in skus])
-        wait_until(lambda: channel.account()["writes"] > 50, 30, "the sink writes")
+        wait_until(lambda: channel.account()["writes"] > 50, 30, f"the sink writes: {first.log}")
         first.process.kill()
         first.process.wait(10)
         final = {s: n % 7 for n, s in enumerate(skus)}
