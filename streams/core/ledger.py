@@ -105,7 +105,7 @@ class Partition:
         self.touched: dict[bytes, Touched] = {}
         self.outputs: list[Output] = []
         self.tally = Tally()
-        self._policy_value = orjson.dumps(policy.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        self._policy_value = orjson.dumps(policy.model_dump(mode="json"))
         self._stored_policy: bytes | None = None
         self._to_migrate: Iterator[bytes] | None = None
 

@@ -44,10 +44,6 @@ class Chain(NamedTuple):
     cap: int | None
 
 
-Visible = tuple[Numbers, int | None, tuple[str, ...] | None]
-"""Everything that a sync update shows follows from this and from the policy."""
-
-
 def reserved_units(stock: Stock) -> int:
     """Sold, not called off and not yet shipped."""
     return max(0, stock.sold - stock.cancelled - stock.shipped)
@@ -74,14 +70,6 @@ def available_units(stock: Stock) -> int:
         if condition == SELLABLE:
             sellable += balance.quantity
     return sellable - reserved_units(stock)
-
-
-def visible(stock: Stock) -> Visible | None:
-    """What a sync update would show; None while nothing but the catalogue knows the SKU."""
-    if not stock.movements:
-        return None
-    item = stock.item
-    return (numbers(stock), None, None) if item is None else (numbers(stock), item.safety_stock, item.channels)
 
 
 def chain(found: Numbers, channel: ChannelPolicy, item: ItemFacts | None) -> Chain:
