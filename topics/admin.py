@@ -22,7 +22,7 @@ from confluent_kafka.admin import (
 from topics.catalogue import CLOCK, Topic, all_topics
 from topics.settings import KafkaSettings
 
-_CALL_SECONDS = 15.0
+_CALL_SECONDS = 10.0
 _READY_SECONDS = 30.0
 
 
