@@ -224,6 +224,8 @@ class Partition:
     def _applied(self, topic: Topic, record: Record, event: Decoded, row: Touched, what: str) -> None:
         tally = self.tally
         tally.outcomes[topic.name, "applied"] += 1
+        if isinstance(event, ItemRemoved):  # a null value: no fields, no source
+            return
         if unknown := unknown_fields(event):  # type: ignore[arg-type]
             tally.unknown_fields[topic.name] += unknown
         if isinstance(event, Resync):
