@@ -4,12 +4,13 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
+from confluent_kafka import KafkaException
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.local.cluster import Cluster, local_kafka
 from deploy.local.errors import LocalKafkaError
-from tests.kafka import EXTERNAL, LeftoverGroupError, empty, wait_served
+from tests.kafka import EXTERNAL, REQUEST_TIMEOUT_S, LeftoverGroupError, admin_client, empty, wait_served
 
 LOG_LINES_SHOWN = 40
 WITHOUT_KAFKA = ("tests/unit/", "tests/property/")  # may be spread over workers test by test
@@ -59,12 +60,23 @@ def broker(_embedded: Embedded, request: pytest.FixtureRequest, monkeypatch: pyt
     return cluster
 
 
-@pytest.fixture
-def kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The bootstrap servers of a Kafka with all of stockstream's topics, new and empty; also in KAFKA_BOOTSTRAP."""
+@pytest.fixture(scope="session")
+def _external() -> str | None:
+    """KAFKA_BOOTSTRAP, found to answer; a fixture that failed once fails at once for all further tests."""
     if EXTERNAL:
-        empty(EXTERNAL, only_ours=True)
-        bootstrap = EXTERNAL
+        try:
+            admin_client(EXTERNAL).list_topics(timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            pytest.fail(f"KAFKA_BOOTSTRAP={EXTERNAL} does not answer: {error.args[0].str()}", pytrace=False)
+    return EXTERNAL
+
+
+@pytest.fixture
+def kafka(_external: str | None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The bootstrap servers of a Kafka with all of stockstream's topics, new and empty; also in KAFKA_BOOTSTRAP."""
+    if _external:
+        empty(_external, only_ours=True)
+        bootstrap = _external
     else:
         bootstrap = request.getfixturevalue("broker").bootstrap
     from topics.admin import apply_topics

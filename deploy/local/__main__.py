@@ -1,7 +1,5 @@
 """`python -m deploy.local`: stockstream on one machine, without Docker."""
 
-import importlib
-import importlib.util
 import signal
 import sys
 import time
@@ -35,11 +33,6 @@ class ProfileName(StrEnum):
 
 class _StoppedError(BaseException):
     """SIGTERM, Ctrl-C or a closed terminal; no Exception, so that nothing on the way takes it for a failure."""
-
-
-@app.callback()
-def commands() -> None:
-    """A callback makes typer keep `kafka` as a command of its own while there is only one."""
 
 
 @app.command(
@@ -98,13 +91,13 @@ def kafka(
         raise typer.Exit(EXIT_FAILED) from None
 
 
-if importlib.util.find_spec("deploy.local.demo.main") is not None:
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def demo(context: typer.Context) -> None:
+    """Send real retail data through everything, once, and check every number (`demo --help` for more)."""
+    # Imported here: the other commands and their --help need none of what the demo brings.
+    from deploy.local.demo.main import run
 
-    @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-    def demo(context: typer.Context) -> None:
-        """Send real retail data through everything, once, and check every number (`demo --help` for more)."""
-        # Imported here: the other commands and their --help need none of what the demo brings.
-        raise typer.Exit(importlib.import_module("deploy.local.demo.main").run(context.args))
+    raise typer.Exit(run(context.args))
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:
