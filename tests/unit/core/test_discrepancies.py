@@ -363,3 +363,16 @@ def test_a_desk_that_adopts_a_row_goes_on_where_the_other_stopped():
     assert again.books.desk.open_count == {("oversold", "high"): 1}
     again.tick("12:00")
     assert again.told == []
+
+
+def test_the_deadline_of_one_that_went_does_not_open_the_one_that_came_back():
+    """Stamped at :05, gone and back at :10, stamped anew at :15: it opens at :45 and not at :35."""
+    partition = OnePartition()
+    partition.feed(sold(CLOCK, 3))
+    partition.tick("10:00:05")
+    partition.feed(received(CLOCK, 3, at="09:00"), "10:00:10")
+    partition.feed(sold(CLOCK, 1), "10:00:10")
+    partition.ticks("10:00:15", "10:00:35", "10:00:44")
+    assert partition.states("oversold") == []
+    partition.tick("10:00:45")
+    assert partition.states("oversold") == ["opened"]
