@@ -59,6 +59,7 @@ class Metrics:
         self.age = histogram("record_age_seconds", "Broker time less occurred_at", AGE_SECONDS, "source")
         self.fold = histogram("batch_fold_seconds", "Decode and fold of one chunk of records", SECONDS, "topic")
         self.fold_seconds = counter("fold_seconds_total", "Time spent in decode and fold")
+        self.encode_seconds = counter("encode_seconds_total", "Time spent in encoding rows and outputs")
         self.commit = histogram("commit_seconds", "One transaction, from begin to committed", SECONDS)
         self.commits = counter("commits_total", "Transactions committed")
         self.last_commit = gauge("last_commit_timestamp_seconds", "When the last transaction was committed")
@@ -133,6 +134,10 @@ class Metrics:
         """Records met their rows."""
         self.fold.labels(topic).observe(seconds)
         self.fold_seconds.inc(seconds)
+
+    def closed(self, seconds: float) -> None:
+        """A window was encoded."""
+        self.encode_seconds.inc(seconds)
 
     def recovered(self, rows: int, remembered: int, seconds: float) -> None:
         """Table and memory are whole again."""

@@ -37,6 +37,9 @@ class Observer(Protocol):
     def folded(self, topic: str, events: int, seconds: float) -> None:
         """Records met their rows."""
 
+    def closed(self, seconds: float) -> None:
+        """A window was encoded."""
+
     def recovered(self, rows: int, remembered: int, seconds: float) -> None:
         """The table is whole again."""
 

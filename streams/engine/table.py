@@ -5,6 +5,7 @@ The changelog is read committed and its former writer was fenced before: the las
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
@@ -92,6 +93,7 @@ class StockTable(faust.Table):
                 writer.add(1)
                 await writer.flush()
                 runtime.progress()
+        gc.freeze()  # what was restored is not walked by the garbage collector again
         seconds, rows = time.monotonic() - self._began, sum(len(ledger.rows) for ledger in ledgers.values())
         runtime.observer.recovered(rows, remembered, seconds)
         log.info("recovered", rows=rows, remembered=remembered, partitions=sorted(ledgers), seconds=round(seconds, 3))

@@ -124,7 +124,9 @@ class PartitionWriter:
                 await self._age()
                 events, self._events = self._events, 0
                 # Encoded before the next await: no later fold may show in this transaction.
+                began = time.perf_counter()
                 batch = self._ledger().close()
+                self.runtime.observer.closed(time.perf_counter() - began)
                 self._filled.clear()
                 await asyncio.wait_for(self._commit(batch, events), self.runtime.options.commit_timeout)
                 if not self._events:
