@@ -31,7 +31,7 @@ log = structlog.get_logger("stockstream.worker")
 
 PROBE_SECONDS = 0.25
 GC_THRESHOLDS = (100_000, 50, 1000)
-"""Rows live long and hold no cycles: with Python's defaults, walking them again and again is half of the fold's time."""
+"""Rows live long and hold no cycles; with Python's defaults, walking them takes half of the fold's time."""
 REQUEST_TIMEOUT = 30.0
 
 
