@@ -61,7 +61,7 @@ def stop_orphans(data: Path) -> None:
     """Stop the brokers that run in `data`; only its owner may."""
     for file in sorted(data.glob(f"*/{PID_FILE}")):
         with suppress(OSError, ValueError):
-            _stop(int(file.read_text(encoding="ascii")), str(file.with_name(CONFIG_FILE)))
+            _stop(int(file.read_text(encoding="ascii")), file.with_name(CONFIG_FILE))
         file.unlink(missing_ok=True)
 
 
@@ -76,29 +76,29 @@ def remove_abandoned(root: Path, mark: str) -> None:
             shutil.rmtree(file.parent, ignore_errors=True)
 
 
-def _stop(pid: int, config: str) -> None:
+def _stop(pid: int, config: Path) -> None:
     """SIGTERM, then SIGKILL, to the broker that was started with `config`; to nobody else."""
     for number in (signal.SIGCONT, signal.SIGTERM, signal.SIGKILL):
-        if not _is_ours(pid, config):
+        if not runs(pid, config):
             return
         os.kill(pid, number)
         if number != signal.SIGCONT:
             _wait_for_end(pid, config)
 
 
-def _wait_for_end(pid: int, config: str) -> None:
+def _wait_for_end(pid: int, config: Path) -> None:
     deadline = time.monotonic() + ORPHAN_STOPS_IN_S
-    while _is_ours(pid, config) and time.monotonic() < deadline:
+    while runs(pid, config) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
-def _is_ours(pid: int, config: str) -> bool:
-    """Whether `pid` runs and its command line names `config` (that of a process that has ended is empty)."""
+def runs(pid: int, config: Path) -> bool:
+    """Whether `pid` is the broker of `config`, by its command line (which is empty for a process that has ended)."""
     if Path("/proc/self/cmdline").exists():
         try:
-            return config.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            return str(config).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
     command = ("ps", "-ww", "-o", "command=", "-p", str(pid))
     shown = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
-    return shown.rstrip().endswith(config)
+    return shown.rstrip().endswith(str(config))

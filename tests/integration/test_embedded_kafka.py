@@ -16,6 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from deploy.local.cluster import Cluster, local_kafka
 from deploy.local.errors import LocalKafkaError
+from deploy.local.orphans import runs
 from deploy.local.ports import free_ports, is_free
 from tests.kafka import admin_client, wait_until
 
@@ -200,7 +201,7 @@ def test_the_command_stops_in_order(tmp_path: Path, number: signal.Signals) -> N
     assert command.ready() == f"ready 127.0.0.1:{command.port}"
     pid = int((tmp_path / "node-1" / "broker.pid").read_text())
     assert command.end(number) == 0
-    assert not Path(f"/proc/{pid}").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert not runs(pid, tmp_path / "node-1" / "server.properties")
     assert is_free(command.port)
 
 
@@ -232,7 +233,7 @@ def test_what_a_killed_parent_left_is_reclaimed(tmp_path: Path) -> None:
     acknowledged = produce(f"127.0.0.1:{command.port}", numbers(50))
     orphan = int((tmp_path / "node-1" / "broker.pid").read_text())
     command.end(signal.SIGKILL)
-    os.kill(orphan, 0)  # still there
+    assert runs(orphan, tmp_path / "node-1" / "server.properties")
     with local_kafka(data=tmp_path, ports=[command.port]) as kafka:
         assert kafka.pid() != orphan
         assert stored(kafka.bootstrap) == acknowledged
@@ -249,12 +250,7 @@ def test_the_temporary_data_of_a_killed_parent_is_removed(tmp_path: Path, monkey
     command.end(signal.SIGKILL)
     with local_kafka():
         assert not left.exists()
-    wait_until(lambda: not _runs(orphan), 10, "the orphan is gone")
-
-
-def _runs(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state.strip()) and not state.startswith("Z")
+    assert not runs(orphan, left / "node-1" / "server.properties")
 
 
 def test_a_stranger_with_the_pid_is_left_alone(tmp_path: Path) -> None:
