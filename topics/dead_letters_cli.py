@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from topics.codec import decode, rfc3339
+from topics.codec import MAX_VALUE_BYTES, decode, rfc3339
 from topics.refusals import Bad, printable
 from topics.replay import Buried, NotPutBackError, PutBack, put_back, selected, sku_key
 from topics.settings import KafkaSettings
@@ -238,7 +238,8 @@ def _edited(found: Buried) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes().rstrip(b"\n")
+        with path.open("rb") as file:
+            return file.read(MAX_VALUE_BYTES + 2).rstrip(b"\n")  # what is larger is refused as too_large
     except OSError as exc:
         raise NotPutBackError(f"--value {path}: {exc.strerror}") from None
 
