@@ -137,14 +137,23 @@ def refuse_unknown(
 
     `near_only`: refuse only what looks like a known name (other programs use the prefix too).
     """
-    for name in sorted(os.environ if environ is None else environ):
-        if not name.startswith(prefix) or name in known:
+    for name, value in sorted((os.environ if environ is None else environ).items()):
+        if not name.startswith(prefix) or name in known or _is_service_link(name, value):
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        words = [k.removeprefix(prefix) for k in known]
+        near = difflib.get_close_matches(name.removeprefix(prefix), words, n=1, cutoff=0.65)  # BOOTSTRAP_SERVERS: 0.69
         if near:
-            raise SettingsError(f"{name}: unknown; did you mean {near[0]}?")
+            raise SettingsError(f"{name}: unknown; did you mean {prefix}{near[0]}?")
         if not near_only:
             raise SettingsError(f"{name}: unknown; known are {', '.join(sorted(known))}")
+
+
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """What Kubernetes sets in every pod for a Service that is called as we are (`stockstream`, `kafka-bootstrap`)."""
+    return bool(_SERVICE_LINK.search(name)) or (name.endswith("_PORT") and "://" in value)
 
 
 class KafkaSettings(Settings):
@@ -167,8 +176,8 @@ class KafkaSettings(Settings):
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the KAFKA_ variables. Raises SettingsError, also for a name that is nearly one of ours."""
-        mine = [n for n in os.environ if n.startswith("KAFKA_") and n.split("_")[1] not in _AMBIENT]
-        refuse_unknown("KAFKA_", cls.known(), near_only=True, environ=dict.fromkeys(mine, ""))
+        own = {k: v for k, v in os.environ.items() if k.startswith("KAFKA_") and k.split("_")[1] not in _AMBIENT}
+        refuse_unknown("KAFKA_", cls.known(), near_only=True, environ=own)
         return load_settings(cls, **overrides)
 
     @field_validator("bootstrap")

@@ -103,6 +103,7 @@ def test_a_secret_is_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
             },
             "KAFKA_SASL_MECHANISM: PLAIN without TLS",
         ),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "a:1"}, "KAFKA_BOOTSTRAP_SERVERS: unknown; did you mean KAFKA_BOOTSTRAP?"),
         ({"KAFKA_BOOTSTRAPS": "a:1"}, "KAFKA_BOOTSTRAPS: unknown; did you mean KAFKA_BOOTSTRAP?"),
         ({"KAFKA_SASL_PASSWORD_FILES": "x"}, "KAFKA_SASL_PASSWORD_FILES: unknown; did you mean"),
     ],
@@ -180,3 +181,24 @@ def test_unknown_names_are_refused_with_the_nearest_known_one() -> None:
         refuse_unknown("STOCKSTREAM_", known, environ={"STOCKSTREAM_POLCY": "x"})
     with pytest.raises(SettingsError, match="STOCKSTREAM_X: unknown; known are STOCKSTREAM_APP_ID"):
         refuse_unknown("STOCKSTREAM_", known, environ={"STOCKSTREAM_X": "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICE_HOST", "10.0.0.1"),
+        ("SERVICE_PORT", "6066"),
+        ("SERVICE_PORT_HTTP", "6066"),
+        ("PORT", "tcp://10.0.0.1:6066"),
+        ("PORT_6066_TCP", "tcp://10.0.0.1:6066"),
+        ("PORT_6066_TCP_ADDR", "10.0.0.1"),
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    refuse_unknown("STOCKSTREAM_", {"STOCKSTREAM_WEB_PORT"}, environ={f"STOCKSTREAM_{name}": value})
+    monkeypatch.setenv(f"KAFKA_BOOTSTRAP_{name}", value)
+    assert KafkaSettings.load().bootstrap == "127.0.0.1:9092"
+    with pytest.raises(SettingsError):
+        refuse_unknown("STOCKSTREAM_", {"STOCKSTREAM_WEB_PORT"}, environ={"STOCKSTREAM_WBE_PORT": "6066"})
