@@ -64,6 +64,8 @@ class Kafka:
             except KafkaException as exc:
                 if exc.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another `apply` was faster
                     raise TopicsError(f"{name} cannot be created: {exc.args[0].str()}") from None
+            except TimeoutError:
+                raise TopicsError(f"{name} cannot be created: no answer in {_CALL_SECONDS:.0f} s") from None
         self._await_leaders({topic.topic for topic in new})
 
     def _await_leaders(self, names: set[str]) -> None:
