@@ -101,6 +101,8 @@ class Partition:
         self.policy = policy
         self.rows: dict[bytes, Stock | bytes] = {}
         self.positions: dict[str, int] = {}
+        self.rewind = policy.memory.records
+        """How many records before each position the memory is read back from: as many as the last worker remembered."""
         self.books = Books(policy, PartitionMemory(policy.memory.records), Desk(policy))
         self.touched: dict[bytes, Touched] = {}
         self.outputs: list[Output] = []
@@ -124,6 +126,7 @@ class Partition:
             self.positions = dict(found["positions"])
             self.books.memory.restore(found["forgotten"], found["voided"])
             self.books.desk.now = found["clock"]
+            self.rewind = found["memory"]
         self.rows.update(rows)
         for key, value in rows.items():
             if needs_attention(value):
@@ -170,7 +173,9 @@ class Partition:
         for record in records:
             if record.offset >= position:
                 self._take(topic, record)
-        self.positions[topic.name] = max(position, end)
+        if end > position:
+            self.positions[topic.name] = end
+            self.books.memory.advance(topic.name, end)  # control records behind the last one count, as at a restart
 
     def strike(self, now_ms: int) -> None:
         """Put a tick of the clock into the window; it takes effect when it is read back from the log."""
@@ -312,7 +317,7 @@ class Partition:
             self._stored_policy = self._policy_value
             rows.append((POLICY_KEY, self._policy_value))
         memory = self.books.memory
-        position = encode_position(self.positions, memory.forgotten, memory.voided, self.books.desk.now)
+        position = encode_position(self.positions, memory.forgotten, memory.voided, self.books.desk.now, memory.limit)
         rows.append((POSITION_KEY, position))
         self.touched, self.outputs, self.tally = {}, [], Tally()
         return Batch(rows, outputs, dict(self.positions), tally)

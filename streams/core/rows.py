@@ -109,7 +109,7 @@ def decode_row(value: bytes) -> Stock:
 
 
 def encode_position(
-    positions: Mapping[str, int], forgotten: Forgotten, voided: Mapping[str, list[int]], clock: int
+    positions: Mapping[str, int], forgotten: Forgotten, voided: Mapping[str, list[int]], clock: int, limit: int
 ) -> bytes:
     """The position record: how far each input was read, and what the memory must know of what lies before."""
     return orjson.dumps(
@@ -119,6 +119,7 @@ def encode_position(
             "forgotten": [*forgotten],  # orjson takes no named tuple
             "voided": {topic: offsets for topic, offsets in voided.items() if offsets},
             "clock": clock,
+            "memory": limit,
         }
     )
 

@@ -38,6 +38,15 @@ class _Record:
     headers: Sequence[tuple[str, bytes]]
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """Offsets to read again, [start, end). cut: retention deleted what should come before."""
+
+    start: int
+    end: int
+    cut: bool
+
+
 async def rebuild(runtime: Runtime, ledgers: dict[int, Partition]) -> int:
     """Fill the ledgers' memories; returns how many records were read."""
     return await asyncio.to_thread(_rebuild, runtime, ledgers)
@@ -55,63 +64,64 @@ def _rebuild(runtime: Runtime, ledgers: dict[int, Partition]) -> int:
     }
     consumer = Consumer(config)
     try:
-        wanted = _ranges(consumer, runtime, ledgers)
-        if not wanted:
+        stretches = _stretches(consumer, ledgers)
+        if not stretches:
             return 0
-        consumer.assign([TopicPartition(topic, number, start) for (topic, number), (start, _) in wanted.items()])
-        return _read(consumer, runtime, ledgers, {tp: end for tp, (_, end) in wanted.items()})
+        consumer.assign([TopicPartition(*place, stretch.start) for place, stretch in stretches.items()])
+        return _read(consumer, runtime, ledgers, stretches)
     finally:
         consumer.close()
 
 
-def _ranges(
-    consumer: Consumer, runtime: Runtime, ledgers: dict[int, Partition]
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """What to read again: from `memory.records` before each position, as far as Kafka still has it."""
+def _stretches(consumer: Consumer, ledgers: dict[int, Partition]) -> dict[tuple[str, int], _Stretch]:
+    """What to read again: as far before each position as the last worker remembered, if Kafka still has it."""
     found = {}
-    limit = runtime.policy.memory.records
     for number, ledger in ledgers.items():
         for topic in REMEMBERED:
             end = ledger.positions.get(topic.name, 0)
             if not end:
                 continue
             low, _ = consumer.get_watermark_offsets(TopicPartition(topic.name, number), timeout=CALL_SECONDS)
-            start = max(low, end - limit)
-            if start < end:
-                found[topic.name, number] = (start, end)
+            wanted = max(0, end - ledger.rewind)
+            if max(low, wanted) < end:
+                found[topic.name, number] = _Stretch(max(low, wanted), end, cut=low > wanted)
     return found
 
 
-def _read(consumer: Consumer, runtime: Runtime, ledgers: dict[int, Partition], ends: dict[tuple[str, int], int]) -> int:
-    limit, count, seen = runtime.policy.memory.records, 0, set()
+def _read(
+    consumer: Consumer, runtime: Runtime, ledgers: dict[int, Partition], left: dict[tuple[str, int], _Stretch]
+) -> int:
+    count = 0
     deadline = time.monotonic() + STALLED_SECONDS
-    while ends:
+    while left:
         messages = consumer.consume(BATCH, timeout=0.2)
         if messages:
             deadline = time.monotonic() + STALLED_SECONDS
             runtime.progress()
         elif time.monotonic() > deadline:
-            raise RebuildError(f"no records of {sorted(ends)} within {STALLED_SECONDS:.0f} s")
+            raise RebuildError(f"no records of {sorted(left)} within {STALLED_SECONDS:.0f} s")
         for message in messages:
-            place = (str(message.topic()), int(message.partition() or 0))
-            end = ends.get(place)
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
-            if end is None:
+            place = (str(message.topic()), int(message.partition() or 0))
+            stretch, offset = left.get(place), message.offset() or 0
+            if stretch is None:
                 continue
-            offset = message.offset() or 0
-            if error is None and offset < end:
-                ledger, record = ledgers[place[1]], _record(message)
-                if place not in seen and record.offset > max(0, end - limit):
-                    ledger.books.memory.lost(record.timestamp * 1000)
-                seen.add(place)
-                ledger.remember(BY_NAME[place[0]], (record,))
+            if error is None and offset < stretch.end:
+                _remember(ledgers[place[1]], place[0], _record(message), stretch)
                 count += 1
-            if error is not None or offset >= end - 1:
-                del ends[place]
+            if error is not None or offset >= stretch.end - 1:
+                del left[place]
                 consumer.incremental_unassign([TopicPartition(*place)])
     return count
+
+
+def _remember(ledger: Partition, topic: str, record: _Record, stretch: _Stretch) -> None:
+    if stretch.cut:  # retention took what came before: it counts as forgotten
+        ledger.books.memory.lost(record.timestamp * 1000)
+        stretch.cut = False
+    ledger.remember(BY_NAME[topic], (record,))
 
 
 def _record(message: Any) -> _Record:
