@@ -48,6 +48,8 @@ Environment, for a channel named `outlet` (letters in upper case, anything else 
 
   STOCKSTREAM_WEB_HOST, STOCKSTREAM_WEB_PORT   127.0.0.1 and a free port (it is in the first log line)
 
+  STOCKSTREAM_LOG_LEVEL, STOCKSTREAM_LOG_FORMAT   INFO, json; or console
+
   KAFKA_BOOTSTRAP, KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_*, KAFKA_SSL_*
 
 HTTP: /livez, /readyz, /metrics, and /api/status with everything in JSON.
@@ -81,9 +83,10 @@ def run(
         kafka = KafkaSettings.load()
     except SettingsError as exc:
         _refuse(exc)
-    _log_json()
+    _log(settings.log_level, settings.log_format)
 
-    from sinks.runner import Sink, live
+    from sinks.live import live
+    from sinks.runner import Sink
 
     async def main() -> int:
         return await live(lambda: Sink(kind, made, endpoint, settings, kafka.client_config()), settings)
@@ -179,13 +182,15 @@ def simulate(
     raise typer.Exit(asyncio.run(main()))
 
 
-def _log_json() -> None:
+def _log(level: str, form: str) -> None:
+    console = form == "console"
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            *([] if console else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -12,7 +12,7 @@ write that brings a channel back to an earlier number.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -197,11 +197,14 @@ class Readable(Protocol):
         """What it holds, or why it does not say."""
 
 
-def idempotency_key(channel: str, batch: Batch) -> str:
-    """The key of this call: equal for the same items at the same versions in the same round, and for nothing else."""
+def idempotency_key(channel: str, batch: Batch, detail: Callable[[Wanted], object] = lambda _: "") -> str:
+    """The key of this call: equal for the same items at the same versions in the same round, and for nothing else.
+
+    `detail`: what else the request says of an item, where a key must not come with other parameters.
+    """
     digest = hashlib.sha256(channel.encode())
     for item in batch:
-        digest.update(f"\0{item.sku}\0{item.version}\0{item.round}\0{item.known}".encode())
+        digest.update(f"\0{item.sku}\0{item.version}\0{item.round}\0{detail(item)}".encode())
     return digest.hexdigest()[:40]
 
 

@@ -6,6 +6,8 @@ why an older version is never sent after a newer one.
 
 An offset may be committed when every update up to it was pushed and reported, or superseded by one that was. So each
 SKU remembers the offset of the first update that is not yet settled, and a partition is committed up to the lowest.
+A SKU that waits for its listing holds the commit back too: after a restart it has to be found again. The topic is
+compacted, so that this costs no more than reading and sending each SKU once.
 """
 
 from __future__ import annotations

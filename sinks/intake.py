@@ -23,6 +23,7 @@ REVOKE_WITHIN_S = 8.0
 _READ_AT_ONCE = 1000
 _POLL_S = 0.1
 _METADATA_S = 5.0
+_ALIVE_S = 2.0
 _ITEMS_POLL_S = 0.25
 
 
@@ -94,6 +95,10 @@ class Intake:
         if len(set(counts.values())) > 1:
             shown = ", ".join(f"{name} {count}" for name, count in counts.items())
             raise MissingTopicError(f"topics differ in their number of partitions: {shown}")
+
+    async def alive(self) -> None:
+        """Whether Kafka answers, soon. Raises KafkaException."""
+        await self._run(lambda: self._consumer.list_topics(SYNC.name, timeout=_ALIVE_S))
 
     async def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit, and wait until it is done. Raises KafkaException."""

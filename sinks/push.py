@@ -211,6 +211,8 @@ class Pusher:
             raise
         code_class = f"{answer.status // 100}xx" if isinstance(answer, Answer) else "none"
         self._metrics.request(code_class, time.monotonic() - began)
+        if isinstance(answer, Answer) and answer.status in {401, 403}:
+            self._metrics.auth_failure()
         return answer
 
     def _outcome(self, batch: Batch, answer: Answer | NoAnswer) -> Outcome:
@@ -273,7 +275,6 @@ class Pusher:
     def _refuse(self, reason: str) -> None:
         if self.refused is None:
             self.refused = reason
-            self._metrics.auth_failure()
             log.error("channel stopped", channel=self._channel.name, reason=reason)
         self._stopping.set()
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,48 +19,27 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from sinks.channel import Channel
 from sinks.delivery import Delivery, Update
 from sinks.http import HttpSender
-from sinks.intake import Intake, Listings, MissingTopicError
+from sinks.intake import Intake, Listings
 from sinks.metrics import Metrics, percentiles
 from sinks.outbox import Outbox, as_letter, notes_of
 from sinks.pace import Pace, Schedule
 from sinks.push import Pusher
+from sinks.records import dead_letter, read_update
 from sinks.settings import Endpoint, SinkSettings
-from sinks.web import application, serve
-from topics.catalogue import SYNC
-from topics.codec import MAX_VALUE_BYTES, decode_sync
-from topics.dead_letters import bury
 from topics.events import Report
 from topics.refusals import Bad
-from topics.updates import SyncUpdate
 
 COMMIT_EVERY_S = 0.5
 KAFKA_LOOK_EVERY_S = 5.0
 FINISH_WITHIN_S = 4.0
 """After SIGTERM, for the calls that are out: with the last commit and leaving the group it stays below 10 s."""
-FLUSH_WITHIN_S = 2.0
+LEAVE_WITHIN_S = 2.5
+FLUSH_WITHIN_S = 1.0
+CATCH_UP_S = 30.0
+"""New partitions: after this long the newest that was read goes out, although there is more to read."""
 _BREAKER = {"closed": 0, "half_open": 1, "open": 2}
 
 log = structlog.get_logger()
-
-
-def read_update(message: Message, channel: str) -> Update | Bad | None:
-    """What a record of the sync topic says about a channel; None for a SKU's removal."""
-    key, value = message.key(), message.value()
-    if value is None:
-        return None
-    if not value:
-        return Bad("empty", "no value")
-    if len(value) > MAX_VALUE_BYTES:
-        return Bad("too_large", f"{len(value)} bytes; at most {MAX_VALUE_BYTES}")
-    try:
-        update: SyncUpdate = decode_sync(value)
-    except ValueError as exc:
-        return Bad("malformed", str(exc))
-    if key != update.sku.encode():
-        return Bad("key_mismatch", "the key is not the sku")
-    share = update.channels.get(channel)
-    quantity = share.quantity if share is not None else None
-    return Update(update.sku, update.version, quantity, update.occurred_at, message.timestamp()[1] / 1000)
 
 
 class Sink:
@@ -81,6 +59,8 @@ class Sink:
         self.metrics = Metrics(channel.name)
         self._stop = asyncio.Event()
         self._draining = False
+        self.stuck = False
+        """A consumer's thread waits for a Kafka that does not answer."""
         self._group = f"{settings.app_id}-sink-{channel.name}"
         self._listings = (
             Listings(kafka, channel.name, channel.lists, self._listed) if channel.limits.needs_listing else None
@@ -94,6 +74,7 @@ class Sink:
         self._owned: set[int] = set()
         self._ever_assigned = False
         self._ends: dict[int, int] = {}
+        self._loaders: set[asyncio.Task[None]] = set()
         self._committed: dict[int, int] = {}
         self._kafka_error: str | None = None
         self._gauges()
@@ -148,11 +129,18 @@ class Sink:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._intake.close()
-        if self._listings is not None:
-            await self._listings.close()
+        try:
+            await asyncio.wait_for(self._leave(), LEAVE_WITHIN_S)
+        except TimeoutError:  # Kafka is away; the group will notice by itself
+            self.stuck = True
+            log.warning("left without a last commit", channel=self.channel.name)
         await self._sender.close()
         await asyncio.to_thread(self._outbox.close, FLUSH_WITHIN_S)
+
+    async def _leave(self) -> None:
+        await self._intake.close()  # first: it still asks for the listings to be given up
+        if self._listings is not None:
+            await self._listings.close()
 
     async def _commit_often(self) -> None:
         while True:
@@ -163,7 +151,7 @@ class Sink:
         while True:
             await asyncio.sleep(KAFKA_LOOK_EVERY_S)
             try:
-                await self._intake.check()
+                await self._intake.alive()
                 self._kafka_error = None
             except KafkaException as exc:
                 self._kafka_error = exc.args[0].name()
@@ -217,11 +205,7 @@ class Sink:
         self._delivery.reached(partition, offset + 1)
 
     async def _bury(self, message: Message, bad: Bad) -> None:
-        partition, offset = message.partition() or 0, message.offset() or 0
-        headers = [(name, value.encode() if isinstance(value, str) else value) for name, value in _headers(message)]
-        key, value = message.key(), message.value()
-        letter = bury(SYNC.name, partition, offset, key, value, headers, bad, "decode", self._group)
-        await self._outbox.write([as_letter(letter)])
+        await self._outbox.write([as_letter(dead_letter(message, bad, self._group))])
         self.metrics.dead_letter(bad.reason)
 
     async def _write(self, reports: Sequence[Report]) -> None:
@@ -234,18 +218,26 @@ class Sink:
     # partitions -------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: list[int]) -> None:
-        """Listings first: nothing is sent before they are known to their end."""
+        """Nothing is sent before what waits is read to its end (only the newest goes out), and the listings too."""
         self._owned |= set(partitions)
         self._ever_assigned = True
         log.info("partitions assigned", channel=self.channel.name, partitions=sorted(partitions))
-        if self._listings is not None and partitions:
-            self._pusher.hold()
+        if not partitions:
+            return
+        self._pusher.hold()
+        if self._listings is not None:
             await self._listings.add(partitions)
-            self._loader = asyncio.create_task(self._resume_when_loaded())
+        loader = asyncio.create_task(self._resume_when_read(time.monotonic() + CATCH_UP_S))
+        self._loaders.add(loader)
+        loader.add_done_callback(self._loaders.discard)
 
-    async def _resume_when_loaded(self) -> None:
-        assert self._listings is not None
-        while not self._listings.loaded:  # noqa: ASYNC110 - read by another thread's loop; a look now and then is enough
+    async def _resume_when_read(self, deadline: float) -> None:
+        def read() -> bool:
+            if self._listings is not None and not self._listings.loaded:
+                return False
+            return self._owned <= self._ends.keys() or time.monotonic() > deadline
+
+        while not read():  # noqa: ASYNC110 - two consumers' threads change it; a look now and then is enough
             await asyncio.sleep(0.02)
         self._pusher.resume()
 
@@ -346,11 +338,6 @@ _BEYOND_REPAIR = {
 }
 
 
-def _headers(message: Message) -> list[tuple[str, str | bytes | None]]:
-    headers = message.headers() or []
-    return list(headers.items()) if isinstance(headers, dict) else headers
-
-
 async def _set(event: asyncio.Event) -> None:
     await event.wait()
 
@@ -361,32 +348,3 @@ async def _failure_of(workers: Sequence[asyncio.Task[None]]) -> None:
     for task in done:
         task.result()
     await asyncio.Event().wait()
-
-
-async def live(make: Callable[[], Sink], settings: SinkSettings) -> int:
-    """Run a sink with its pages until SIGTERM or SIGINT; returns the exit status."""
-    sink = make()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, sink.stop)
-    try:
-        pages, port = await serve(application(sink), settings.web_host, settings.web_port)
-    except OSError as exc:
-        log.error("cannot listen", host=settings.web_host, port=settings.web_port, error=exc.strerror)
-        return 1
-    log.info("sink started", channel=sink.channel.name, kind=sink.kind, web=f"http://{settings.web_host}:{port}")
-    try:
-        await sink.run()
-    except MissingTopicError as exc:
-        log.error("cannot start", channel=sink.channel.name, error=str(exc))
-        return 1
-    except KafkaException as exc:
-        log.error("Kafka failed", channel=sink.channel.name, error=str(exc.args[0]))
-        return 1
-    except Exception:
-        log.exception("sink failed", channel=sink.channel.name)  # with nothing committed that was not settled
-        return 1
-    finally:
-        await pages.cleanup()
-    log.info("sink stopped", channel=sink.channel.name)
-    return 0

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr
@@ -22,8 +22,8 @@ from topics.settings import Settings, SettingsError, load_settings, refuse_unkno
 __all__ = ["Endpoint", "SettingsError", "SinkSettings", "endpoint_of", "load"]
 
 CHANNEL_PREFIX = "STOCKSTREAM_CHANNEL_"
-_WORKERS_OWN = {"STOCKSTREAM_DATA_DIR"}
-"""Set for a worker in the same environment; a sink has no use for it."""
+_WORKERS_OWN = {f"STOCKSTREAM_{name}" for name in ("DATA_DIR", "SESSION_TIMEOUT", "WINDOW_MS", "TICK_SECONDS")}
+"""Set for a worker in the same environment; a sink has no use for them."""
 
 
 class SinkSettings(Settings):
@@ -38,6 +38,8 @@ class SinkSettings(Settings):
     web_port: Annotated[int, Field(ge=0, le=65535)] = 0
     allow_local_http: bool = False
     """Plain http, to this machine only: for simulators."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
     http_timeout_s: Annotated[float, Field(gt=0, le=120)] = 15.0
 
 

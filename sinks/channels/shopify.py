@@ -33,6 +33,7 @@ from sinks.channel import (
     Throttled,
     Transient,
     Unconfirmed,
+    Wanted,
     idempotency_key,
     refusal,
     retry_after_s,
@@ -83,7 +84,7 @@ class ShopifyChannel:
 
     def request(self, batch: Batch, at: datetime) -> Request:  # noqa: ARG002 - nothing here is stamped
         """Set all of these, each from what we know it to be; null skips the comparison."""
-        key = idempotency_key(self.name, batch)
+        key = idempotency_key(self.name, batch, _parameters)
         quantities = [
             {
                 "inventoryItemId": item.listing["inventory_item_id"],
@@ -150,6 +151,10 @@ class ShopifyChannel:
         headers = {"content-type": "application/json", "x-shopify-access-token": self.token.get_secret_value()}
         body = orjson.dumps({"query": query, "variables": variables})
         return Request(body, headers, f"/admin/api/{self.version}/graphql.json")
+
+
+def _parameters(item: Wanted) -> str:
+    return f"{item.listing['inventory_item_id']} {item.listing['location_id']} {item.known}"
 
 
 def _is_gid(value: object) -> bool:

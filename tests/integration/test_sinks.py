@@ -83,6 +83,7 @@ class Channel:
             "STOCKSTREAM_POLICY": str(policy),
             "STOCKSTREAM_ALLOW_LOCAL_HTTP": "1",
             "STOCKSTREAM_HTTP_TIMEOUT_S": "0.7",
+            "STOCKSTREAM_INSTANCE_ID": "one",  # a sink that was killed gets its partitions back at once
             f"{prefix}_URL": self.simulator,
             f"{prefix}_SECRET": SECRET,
             f"{prefix}_TOKEN": TOKEN,
