@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from deploy.local.demo.figures import Worker
 from deploy.local.demo.incidents import STATUS, Incident
 from deploy.local.demo.observe import Letter, Seen
 from deploy.local.demo.oracle import Expected
@@ -130,3 +131,13 @@ def versions(seen: Seen) -> list[str]:
     """Under read_committed no version of a SKU goes back, and each is told once."""
     back = [f"{SYNC.name} goes back: {what}" for what in seen.went_back]
     return back + [f"{SYNC.name} tells {what} twice" for what in seen.told_twice]
+
+
+def balance(worker: Worker) -> list[str]:
+    """Every record that was read has come to one end (contract section 6)."""
+    ends = {topic: sum(counts.values()) for topic, counts in worker.outcomes.items()}
+    return [
+        f"{topic}: {read} records were read, and {ends.get(topic, 0)} came to an end"
+        for topic, read in worker.consumed.items()
+        if read != ends.get(topic, 0)
+    ]

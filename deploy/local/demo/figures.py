@@ -61,42 +61,46 @@ def sink(url: str) -> dict[str, Any]:
     return status
 
 
-class Lags:
-    """How many records of its input topics a worker's group has not yet committed."""
+class Group:
+    """How far a worker's group has read its input topics, by the offsets that it has committed."""
 
     def __init__(self, kafka: KafkaSettings, group: str) -> None:
         self._group = group
         self._admin = AdminClient(kafka.client_config())
         parts = range(kafka.partitions)
         self._parts = [TopicPartition(topic.name, part) for topic in INPUTS for part in parts]
+        self._moved = [part for part in self._parts if part.topic in {topic.name for topic in MOVEMENTS}]
 
-    def by_topic(self) -> Counter[str]:
-        """Topic -> records. Raises KafkaException."""
-        ends = {(t.topic, t.partition): f for t, f in self._admin.list_offsets(self._latest()).items()}
-        wanted = [ConsumerGroupTopicPartitions(self._group, self._parts)]
-        answers = self._admin.list_consumer_group_offsets(wanted, request_timeout=CALL_S)
+    def done(self) -> int:
+        """Records of the movement topics that are applied and published. Raises KafkaException."""
+        return sum(max(0, part.offset) for part in self._committed(self._moved))
+
+    def lag(self) -> Counter[str]:
+        """Topic -> records that are not. Raises KafkaException."""
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = self._admin.list_offsets(dict.fromkeys(self._parts, latest), request_timeout=CALL_S)
+        ends = {(part.topic, part.partition): found.result(CALL_S).offset for part, found in asked.items()}
         lags: Counter[str] = Counter()
-        for part in answers[self._group].result(CALL_S).topic_partitions or []:
-            end = ends[part.topic, part.partition].result(CALL_S).offset
-            lag = max(0, end - max(0, part.offset))
+        for part in self._committed(self._parts):
+            lag = max(0, ends[part.topic, part.partition] - max(0, part.offset))
             lags[part.topic] += 0 if lag == 1 and part.topic in OURS_IN_TRANSACTIONS else lag
         return lags
 
-    def _latest(self) -> dict[TopicPartition, OffsetSpec]:
-        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        return dict.fromkeys(self._parts, latest)
+    def _committed(self, parts: list[TopicPartition]) -> list[TopicPartition]:
+        wanted = [ConsumerGroupTopicPartitions(self._group, parts)]
+        answer = self._admin.list_consumer_group_offsets(wanted, request_timeout=CALL_S)[self._group]
+        return answer.result(CALL_S).topic_partitions or []
 
 
 def records_in(kafka: KafkaSettings, names: list[str]) -> dict[str, int]:
-    """Topic -> records that it holds already, of those topics that exist. Raises KafkaException."""
+    """Topic -> records that were ever written to it, of those topics that exist. Raises KafkaException."""
     consumer = Consumer({**kafka.client_config(), "group.id": "stockstream-demo-look"})
     try:
         topics = consumer.list_topics(timeout=CALL_S).topics
         held: Counter[str] = Counter()
         for name in names:
             for part in topics[name].partitions if name in topics else ():
-                low, high = consumer.get_watermark_offsets(TopicPartition(name, part), timeout=CALL_S)
-                held[name] += high - low
+                held[name] += consumer.get_watermark_offsets(TopicPartition(name, part), timeout=CALL_S)[1]
         return {name: count for name, count in held.items() if count}
     except TypeError:  # no watermarks in time
         raise KafkaException("no answer") from None

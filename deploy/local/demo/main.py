@@ -207,8 +207,8 @@ def _refuse_used(settings: KafkaSettings) -> None:
     if used:
         name, count = max(used.items(), key=lambda entry: entry[1])
         raise DemoError(
-            f"the topics on {settings.bootstrap} are not empty ({name} holds {count:,} records): the demo checks every "
-            "number and cannot have others in between. Use a fresh cluster, or delete the topics first"
+            f"the topics on {settings.bootstrap} have been used ({name} took {count:,} records): the demo checks every "
+            "number and cannot have others in between. Use a fresh cluster, or delete its topics first"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import orjson
 
 from deploy.local.demo.check import key_of
@@ -14,7 +15,7 @@ from deploy.local.demo.retail import Product
 from deploy.local.demo.script import Record
 from deploy.local.demo.stories import FAN, TITLES
 from deploy.local.demo.trade import class_of, sku_of
-from topics.catalogue import COMMANDS, ITEMS
+from topics.catalogue import COMMANDS, ITEMS, REPORTS
 
 WHO = "demo"
 SHOPIFY_LOCATION = "gid://shopify/Location/1"
@@ -25,6 +26,11 @@ NOTES = {"resolve": "the customer was called: the parcel was empty", "acknowledg
 def listing(number: int) -> str:
     """The id of a product in the shop."""
     return f"gid://shopify/InventoryItem/{number}"
+
+
+def shopify_key(number: int) -> str:
+    """How the simulated shop names a quantity."""
+    return f"{listing(number)}|{SHOPIFY_LOCATION}"
 
 
 def numbers(products: Iterable[Product]) -> dict[str, int]:
@@ -39,7 +45,16 @@ def items(products: list[Product]) -> list[Record]:
     records = [
         item(sku_of(p), f"{p.class_name}, {p.colour}, {p.size}", p.cost, class_of(p), at[sku_of(p)]) for p in products
     ]
-    return records + [item(sku, title, "19.90", "B", at[sku]) for sku, title in TITLES.items()]
+    own = [item(sku, title, "19.90", "B", at[sku]) for sku, title in TITLES.items() if sku != FAN]
+    return [*records, *own, fan(at, typo=True)]
+
+
+def fan(at: Mapping[str, int], *, typo: bool) -> Record:
+    """The desk fan, whose listing stands in the catalogue with the letter O for a zero until somebody mends it."""
+    mended = item(FAN, TITLES[FAN], "19.90", "B", at[FAN])
+    right = str(at[FAN])
+    wrong = (mended.value or b"").replace(right.encode(), right.replace("0", "O").encode())
+    return msgspec.structs.replace(mended, value=wrong) if typo else mended
 
 
 def item(sku: str, title: str, value: str, item_class: str, number: int) -> Record:
@@ -53,6 +68,20 @@ def item(sku: str, title: str, value: str, item_class: str, number: int) -> Reco
         "listings": listings,
     }
     return Record(0, ITEMS.name, sku.encode(), orjson.dumps(body))
+
+
+def shop_tells(sku: str, quantity: int) -> Record:
+    """What the shop's own webhook reports when somebody changed a quantity there."""
+    body = {
+        "event_id": f"shop-{sku}-{quantity}",
+        "source": "shop-webhook",
+        "type": "observed",
+        "sku": sku,
+        "channel": "shopify",
+        "quantity": quantity,
+        "occurred_at": _now(),
+    }
+    return Record(0, REPORTS.name, sku.encode(), orjson.dumps(body))
 
 
 def decisions(incidents: Iterable[Incident], records: Iterable[Mapping[str, Any]]) -> list[Record]:
@@ -72,6 +101,9 @@ def resync(number: int) -> Record:
 
 def command(kind: str, sku: str, number: int, **more: str) -> Record:
     """One command, as the CLI writes it."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    body = {"event_id": f"demo-{number}", "type": kind, "sku": sku, "by": WHO, "occurred_at": now, **more}
+    body = {"event_id": f"demo-{number}", "type": kind, "sku": sku, "by": WHO, "occurred_at": _now(), **more}
     return Record(0, COMMANDS.name, sku.encode(), orjson.dumps(body))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from deploy.local.demo import check, figures, people, stories
+from deploy.local.demo.conductor import Conductor
 from deploy.local.demo.live import Picture, View
 from deploy.local.demo.observe import Observer
 from deploy.local.demo.oracle import Expected, expect
@@ -29,7 +31,7 @@ POLICY = Path(__file__).with_name("policy.yaml")
 APP_ID = "stockstream"
 READY_S, FEED_SLACK_S, SETTLE_S = 60.0, 90.0, 90.0
 """Bounds of the three waits: for the programs, for the feed beyond its own length, for the end."""
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.05
 ASK_EVERY_S = 0.4
 RESYNC_EVERY_S = 4.0
 TICK_S = 5.0
@@ -86,7 +88,8 @@ class Play:
         self._items = people.items(retail.products)
         self._view = view
         self._sender = Sender(kafka)
-        self._lags = figures.Lags(kafka, APP_ID)
+        self._group = figures.Group(kafka, APP_ID)
+        self._done = 0
         self._asked = 0.0
         self._producers: list[Child] = []
 
@@ -97,7 +100,7 @@ class Play:
         self._send(self._items)
         self.observer.start()
         picture.seen = self.observer.seen
-        picture.total = self.script.records + 1 + len(self.script.at_the_end)
+        picture.total = self.script.records + len(self.script.at_the_end)
         picture.known = len(self.script.incidents)
         picture.sinks = {name: {} for name in self.channels}
         programs(self)
@@ -122,25 +125,36 @@ class Play:
             self._producers.append(self._stack.start(f"producer-{source}", arguments, talks=True))
 
     # -- the feed -------------------------------------------------------------------------------------------------
-    def feed(self, seconds: float, kill_worker: Callable[[], None] | None) -> None:
+    def feed(self, seconds: float, restart_worker: Callable[[], None] | None) -> None:
         """Let all sources speak; a person edits the shop meanwhile, and the worker dies once if it shall."""
-        begin = time.time() + 0.3
-        for producer in self._producers:
-            producer.tell(repr(begin))
-        edited = killed = False
+        conductor = Conductor(self.script.feed.values())
+        edited = False
         deadline = time.monotonic() + seconds + FEED_SLACK_S
-        while not (self._all_sent() and edited):
-            self._pause("feed", deadline, "the sources have not sent everything")
+        while not (conductor.over and edited):
+            self._pause(
+                "feed, waiting for the worker" if conductor.holds else "feed", deadline, "the feed does not end"
+            )
+            self._beat(conductor)
             if not edited and self._scarf_stands():
                 self._edit()
                 edited = True
-            if kill_worker and not killed and self.observer.seen.movements > self.script.records // 2:
-                killed = True
-                self._kill(kill_worker)
+            if restart_worker and self.observer.seen.movements > self.script.records // 2:
+                self._kill_worker(conductor, restart_worker)
+                restart_worker = None
+        for producer in self._producers:
+            producer.hang_up()
+        while any(producer.running for producer in self._producers):
+            self._pause("feed", deadline, "Kafka has not taken everything")
 
-    def _all_sent(self) -> bool:
-        self._producers = [producer for producer in self._producers if producer.running]
-        return not self._producers
+    def _beat(self, conductor: Conductor, *, alone: bool = False) -> None:
+        try:
+            done = self._group.done()
+        except KafkaException:  # the group may be between two owners
+            done = self._done
+        self._done = max(self._done, done)
+        now = conductor.beat(time.monotonic(), self._done, alone=alone)
+        for producer in self._producers:
+            producer.tell(str(now))
 
     def _scarf_stands(self) -> bool:
         """The shop shows the scarf's first quantity, and has said so."""
@@ -149,23 +163,21 @@ class Play:
         return any(quantity == wanted for _, quantity, _ in confirmed)
 
     def _edit(self) -> None:
-        """A person types another quantity into the shop, and then one scarf is sold."""
-        quantities = {self._key("shopify", stories.SCARF): stories.SCARVES_SEEN}
-        fetch(
-            f"{url(self.ports.simulators['shopify'])}/admin/quantities", json.dumps({"quantities": quantities}).encode()
-        )
+        """A person types another quantity into the shop, and the shop's webhook tells of it."""
+        edit = {"quantities": {self._key("shopify", stories.SCARF): stories.SCARVES_SEEN}}
+        fetch(f"{url(self.ports.simulators['shopify'])}/admin/quantities", json.dumps(edit).encode())
+        self._send([people.shop_tells(stories.SCARF, stories.SCARVES_SEEN)])
         self._view.say(f"a person types {stories.SCARVES_SEEN} for {stories.SCARF} into the shop, behind our back")
-        assert self.script.after_the_edit is not None
-        self._send([self.script.after_the_edit])
 
-    def _kill(self, restart: Callable[[], None]) -> None:
+    def _kill_worker(self, conductor: Conductor, restart: Callable[[], None]) -> None:
         began = time.monotonic()
         self._stack.forget("worker").kill()
         self._view.say("[bold]kill -9[/bold] of the worker, in the middle of the feed; it is started again")
         restart()
         ready = f"{url(self.ports.worker)}/readyz"
         while not answers(ready):
-            self._pause("worker restarts", began + READY_S, "the worker that was killed is not ready again")
+            self._pause("feed, without a worker", began + READY_S, "the worker that was killed is not ready again")
+            self._beat(conductor, alone=True)
         self.measured.restarts += 1
         self.measured.out_of_service_s = time.monotonic() - began
         self._view.say(f"the worker is back after {self.measured.out_of_service_s:.1f} s")
@@ -180,7 +192,13 @@ class Play:
                 return missing
         self._view.say("all that went wrong is in the discrepancies; now people settle some of it")
         records = list(self.observer.seen.discrepancies.values())
-        self._send([*people.decisions(self.script.incidents, records), *self.script.at_the_end, self._mended()])
+        self._send(
+            [
+                *people.decisions(self.script.incidents, records),
+                *self.script.at_the_end,
+                people.fan(self._listings, typo=False),
+            ]
+        )
         asked = 0
         while wrong := self._not_settled():
             asked = self._ask_again(asked, deadline)
@@ -189,6 +207,7 @@ class Play:
         while not self._every_grace_is_over(last_movement_ms):
             if self._late("last graces run out", deadline):
                 return ["the ticks of the clock do not go on: no grace period can run out"]
+        self._measure()
         return self.verdict()
 
     def _not_opened(self) -> list[str]:
@@ -196,7 +215,11 @@ class Play:
         return [line for line in check.opened(records, self.script.incidents) if line.startswith("not opened")]
 
     def _not_settled(self) -> list[str]:
-        self._ask(force=False)
+        """A cheap look first; figures are asked for only when the topics say that all is well."""
+        wrong = self._wrong_in_topics()
+        if wrong:
+            return wrong
+        self._measure()
         return self.verdict()
 
     def _ask_again(self, asked: int, deadline: float) -> int:
@@ -208,10 +231,6 @@ class Play:
             return asked + 1
         return asked
 
-    def _mended(self) -> Record:
-        number = self._listings[stories.FAN]
-        return people.item(stories.FAN, stories.TITLES[stories.FAN], "19.90", "B", number)
-
     def _every_grace_is_over(self, last_movement_ms: int) -> bool:
         """Ticks have come for long enough after the last movement that whatever it broke is open by now."""
         graces = max(self.policy.grace(incident.kind) for incident in self.script.incidents)
@@ -219,20 +238,23 @@ class Play:
         over = last_movement_ms + 1000 * (graces + TICK_S)
         return len(ticks) == self._kafka.partitions and min(ticks.values()) >= over
 
-    def verdict(self) -> list[str]:
-        """Everything that is not as it must be, in words."""
+    def _wrong_in_topics(self) -> list[str]:
         seen, script = self.observer.seen, self.script
         records = list(seen.discrepancies.values())
         wrong = check.versions(seen)
         wrong += check.letters(list(seen.letters), script.buried)
         wrong += check.opened(records, script.incidents)
         wrong += check.ended(records, script.incidents)
-        wrong += check.stock(dict(seen.sync), self.expected)
+        return wrong + check.stock(dict(seen.sync), self.expected)
+
+    def verdict(self) -> list[str]:
+        """Everything that is not as it must be, in words."""
+        wrong = self._wrong_in_topics()
         for channel, holds in self.measured.holds.items():
-            wrong += check.channel(channel, holds, dict(seen.sync))
-        wrong += [f"{name} has {lag} records to read" for name, lag in self.measured.lags.items() if lag]
+            wrong += check.channel(channel, holds, dict(self.observer.seen.sync))
+        wrong += [f"the worker has {lag} records of {name} to read" for name, lag in self.measured.lags.items() if lag]
         wrong += self._sinks_behind()
-        return wrong
+        return wrong + check.balance(self.measured.worker)
 
     def _sinks_behind(self) -> Iterable[str]:
         for name, status in self.measured.sinks.items():
@@ -254,26 +276,30 @@ class Play:
         if self.observer.failure:
             raise DemoError(self.observer.failure)
         self._picture.stage = stage
-        self._ask(force=False)
+        self._ask()
         self._view.look()
         time.sleep(LOOK_EVERY_S)
         return time.monotonic() > deadline
 
-    def _ask(self, *, force: bool) -> None:
-        """Ask the programs for their figures, now and then. A worker that restarts is asked later."""
-        if not force and time.monotonic() - self._asked < ASK_EVERY_S:
+    def _ask(self) -> None:
+        """Ask the sinks for their figures, now and then."""
+        if time.monotonic() - self._asked < ASK_EVERY_S:
             return
         self._asked = time.monotonic()
+        for channel in self.channels:
+            with suppress(OSError):  # busy: ask later
+                self.measured.sinks[channel] = figures.sink(url(self.ports.sinks[channel]))
+        self._picture.sinks = dict(self.measured.sinks)
+
+    def _measure(self) -> None:
+        """Ask everybody for everything."""
         measured = self.measured
-        try:
+        with suppress(OSError, KafkaException):  # busy: the verdict is taken again
             for channel in self.channels:
                 measured.sinks[channel] = figures.sink(url(self.ports.sinks[channel]))
                 measured.holds[channel] = self._shown_by(channel)
+            measured.lags = self._group.lag()
             measured.worker = figures.worker(url(self.ports.worker))
-            measured.lags = self._lags.by_topic()
-        except (OSError, KafkaException):
-            return
-        self._picture.sinks = dict(measured.sinks)
 
     def _shown_by(self, channel: str) -> dict[str, int]:
         """SKU -> what the simulated channel shows."""
@@ -282,7 +308,7 @@ class Play:
 
     def _key(self, channel: str, sku: str) -> str:
         """How the simulated channel names a SKU."""
-        return people.listing(self._listings[sku]) if channel == "shopify" else sku
+        return people.shopify_key(self._listings[sku]) if channel == "shopify" else sku
 
     def _send(self, records: Iterable[Record]) -> None:
         for record in records:

@@ -1,16 +1,16 @@
-"""One source system: sends its records, each when it is due, to a real Kafka. A process of its own.
+"""One source system: sends its records to a real Kafka, as far as it is told to. A process of its own.
 
-    python -m deploy.local.demo.producer FILE     then one line on standard input: when to start (seconds since 1970)
+    python -m deploy.local.demo.producer FILE
 
-It ends with one line of JSON on standard output; exit 1 when Kafka did not take all of it. When standard input is
-closed before it began (the demo is gone), it ends at once.
+Each line on standard input is a time in ms: everything that is due by then is sent. When the input is closed, it waits
+until Kafka has all of it and ends with one line of JSON; exit 1 when Kafka did not take something.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,6 @@ MURMUR2 = "murmur2_random"
 """Java's partitioner, that the contract demands."""
 CRC32 = "consistent_random"
 """librdkafka's own default: the worker has to move these records to their right partition."""
-LOOKS_EVERY_S = 0.02
 FLUSH_S = 60.0
 
 
@@ -75,25 +74,25 @@ class Sender:
             self.last_error = error.str()
 
 
-def send_when_due(sender: Sender, records: list[Record], start: float) -> None:
-    """Each record at its time after `start`, or at once when that is past."""
-    for record in records:
-        while (wait := start + record.due / 1000 - time.time()) > 0:
-            sender.poll(min(wait, LOOKS_EVERY_S))
-        sender.send(record)
-    sender.poll()
+def send_as_told(sender: Sender, records: list[Record], lines: Iterable[str]) -> int:
+    """Send what is due by each line's time; returns how many were sent."""
+    sent = 0
+    for line in lines:
+        now = int(line)
+        while sent < len(records) and records[sent].due <= now:
+            sender.send(records[sent])
+            sent += 1
+        sender.poll()
+    return sent
 
 
 def main(path: Path) -> int:
     """Send one sheet."""
     sheet = msgspec.msgpack.decode(path.read_bytes(), type=Sheet)
     sender = Sender(KafkaSettings.load(), sheet.partitioner)
-    line = sys.stdin.readline()
-    if not line.strip():
-        return 1
-    send_when_due(sender, sheet.records, float(line))
+    sent = send_as_told(sender, sheet.records, sys.stdin)
     whole = sender.flush()
-    print(json.dumps({"source": sheet.source, "sent": len(sheet.records), "failed": sender.failed}), flush=True)
+    print(json.dumps({"source": sheet.source, "sent": sent, "failed": sender.failed}), flush=True)
     if not whole:
         print(f"error: Kafka did not take all of it: {sender.last_error or 'no answer'}", file=sys.stderr)
     return 0 if whole else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploy.local.demo.play import POLICY, Ports, url
 from deploy.local.demo.stack import Stack
+from sinks.simulators.base import SECRET, TOKEN
 
 FAULTS = {
     "shopify": {"throttle": 0.03, "error": 0.03, "timeout": 0.01, "reset": 0.01},
@@ -12,8 +13,6 @@ FAULTS = {
 """Share of calls that meet a fault; `timeout` comes after the call was applied."""
 TIMEOUT_S = 2
 HANGS_S = 6
-TOKEN = "shpat_simulator"  # noqa: S105 - it opens nothing but a simulator
-SECRET = "whsec_c2ltdWxhdG9yLXNlY3JldC0wMTIzNDU2Nzg5"  # noqa: S105
 
 
 def start_worker(stack: Stack, ports: Ports) -> None:
@@ -30,9 +29,9 @@ def start_worker(stack: Stack, ports: Ports) -> None:
 def start_channel(stack: Stack, ports: Ports, channel: str, kind: str, seed: int) -> None:
     """A simulated channel with faults, and its sink."""
     port, prefix = ports.simulators[channel], f"STOCKSTREAM_CHANNEL_{channel.upper()}_"
-    faults = [f"--rate={name}={share}" for name, share in FAULTS[channel].items()]
-    simulate = ["-m", "sinks", "simulate", kind, "--port", str(port), "--seed", str(seed), *faults]
-    stack.start(f"simulator-{channel}", simulate)
+    faults = [f"--fault={name}={share}" for name, share in FAULTS[channel].items()]
+    simulate = ["-m", "sinks", "simulate", kind, "--port", str(port), "--seed", str(seed)]
+    stack.start(f"simulator-{channel}", [*simulate, "--hang-s", str(HANGS_S), *faults])
     own = {
         "STOCKSTREAM_POLICY": str(POLICY),
         "STOCKSTREAM_INSTANCE_ID": f"demo-{channel}",

@@ -70,7 +70,6 @@ class Script:
     """What is sent, by whom and when; and what must come of it."""
 
     feed: dict[str, list[Record]] = field(default_factory=dict)
-    after_the_edit: Record | None = None
     at_the_end: list[Record] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     classes: dict[str, str] = field(default_factory=dict)
@@ -115,10 +114,9 @@ def write(retail: Retail, seed: int, feed_ms: int, now_ms: int) -> Script:
     script = Script(classes=classes, incidents=[*mishaps.incidents, *told.incidents])
     ending = [*told.at_the_end, *_endings(trade, mishaps, end)]
     feed = sorted(trade.scribe.moves[: -len(ending) + len(told.at_the_end)], key=lambda move: move.at)
-    script.moves = [*feed, told.after_the_edit, *ending]
+    script.moves = [*feed, *ending]
     pen = _Pen(script, mishaps, rng, Calendar(end, now_ms))
     pen.write_feed(feed, feed_ms)
-    script.after_the_edit = pen.record(told.after_the_edit, 0)
     script.at_the_end = [pen.record(move, 0) for move in ending]
     return script
 
@@ -248,6 +246,4 @@ def records_of(script: Script) -> Iterable[Record]:
     """Every record that is sent on an input topic of movements, in no order."""
     for records in script.feed.values():
         yield from records
-    if script.after_the_edit is not None:
-        yield script.after_the_edit
     yield from script.at_the_end

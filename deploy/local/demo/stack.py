@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 STOP_S = 15.0
@@ -41,8 +42,14 @@ class Child:
     def tell(self, line: str) -> None:
         """Write a line to its standard input."""
         if self.process.stdin is not None:
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
+            with suppress(BrokenPipeError):  # it has died, as the next look will tell
+                self.process.stdin.write(line + "\n")
+                self.process.stdin.flush()
+
+    def hang_up(self) -> None:
+        """Close its standard input: there is no more."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     def ask_to_stop(self) -> None:
         """SIGTERM."""
@@ -55,8 +62,8 @@ class Child:
             self.process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        with suppress(OSError):
+            self.hang_up()
 
     def kill(self) -> None:
         """kill -9."""

@@ -22,14 +22,14 @@ SAFETY = 3
 """Units that the shop channel keeps back; the policy file says the same, and a test compares them."""
 SCARVES, SCARVES_SEEN = 40, 45
 FANS = 25
+DRIFT = f"a person typed {SCARVES_SEEN} into the shop; the next sale writes it right"
 
 
 @dataclass(frozen=True, slots=True)
 class Stories:
-    """What happens to them: in the feed, after a person edited the scarf's quantity in the shop, and at the end."""
+    """What goes wrong with them in the feed, and what is told of them at the end."""
 
     incidents: list[Incident]
-    after_the_edit: Move
     at_the_end: list[Move]
 
 
@@ -45,10 +45,10 @@ def tell(scribe: Scribe, window: Window, end: int) -> Stories:
     _sell_and_ship(scribe, SHIRT, 2, 2, AMS, early)
     scribe.write(RETURNS_DESK, "returned", SHIRT, 3, later, AMS, "RMA-SHIRT", disposition="restock")
     kept = len(scribe.moves)
-    trigger = scribe.write("webshop", "sold", SCARF, 1, later, reference="SO-SCARF")
+    sold = scribe.write("webshop", "sold", SCARF, 1, end, reference="SO-SCARF")
     restock = scribe.goods("received", CLOCK, AMS, 15, end, "PO-CLOCK")
     del scribe.moves[kept:]
-    return Stories(_incidents(), trigger, [restock])
+    return Stories(_incidents(), [sold, restock])
 
 
 def _sell_and_ship(scribe: Scribe, sku: str, sold: int, shipped: int, location: str, at: int) -> None:
@@ -63,16 +63,14 @@ def _incidents() -> list[Incident]:
         Incident("negative_on_hand", VASE, f"{BER}/sellable", 0, -5, f"5 were shipped from {BER}, which has none"),
         Incident("shipped_exceeds_sold", STOOL, "", 3, 4, "3 were sold, and 4 left the warehouse"),
         Incident("returned_exceeds_sold", SHIRT, "", 2, 3, "2 were shipped, and 3 came back"),
-        Incident(
-            "channel_drift", SCARF, "shopify", wanted, SCARVES_SEEN, f"a person typed {SCARVES_SEEN} into the shop"
-        ),
+        Incident("channel_drift", SCARF, "shopify", wanted, SCARVES_SEEN, DRIFT, "by the data"),
         Incident(
             "channel_rejected",
             FAN,
             "shopify",
             FANS - SAFETY,
             0,
-            "its listing in the shop is gone; a new listing settles it",
+            "its listing has the letter O for a zero; mending it settles it",
             "by the data",
         ),
     ]

@@ -88,8 +88,7 @@ def ran(written: Script) -> Run:
         run.tick(NOW_MS + next_tick)
         next_tick += TICK_MS
     run.opened.update(run.issues())
-    assert written.after_the_edit is not None
-    for record in (written.after_the_edit, *written.at_the_end):
+    for record in written.at_the_end:
         run.read(record, NOW_MS + next_tick)
     return run
 
