@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,8 +35,6 @@ from tests.kafka import admin_client, wait_until
 from topics.catalogue import CLOCK, EXTERNAL_INPUTS, REROUTED, SYNC, Topic
 from topics.codec import decode_sync, encode
 from topics.events import Command, Event, Item
-from topics.log import read_to_end
-from topics.settings import KafkaSettings
 from topics.updates import SyncUpdate
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -74,10 +80,10 @@ def record(event: Event | Command | Item, headers: Headers = (), partition: int 
 
 
 def produce(
-    bootstrap: str, records: Iterable[Raw | Event | Command | Item], partitioner: str = "murmur2_random", **more: Any
+    bootstrap: str, records: Iterable[Raw | Event | Command | Item], partitioner: str = "murmur2_random"
 ) -> None:
     """Send records in this order and wait until all have arrived."""
-    producer = Producer({"bootstrap.servers": bootstrap, "partitioner": partitioner, "linger.ms": 5, **more})
+    producer = Producer({"bootstrap.servers": bootstrap, "partitioner": partitioner, "linger.ms": 5})
     failed: list[str] = []
     for one in records:
         raw = one if isinstance(one, Raw) else record(one)
@@ -116,10 +122,29 @@ def produce_in_transaction(bootstrap: str, records: Iterable[Raw | Event], *, co
         producer.abort_transaction(CALL_S)
 
 
-def read(bootstrap: str, topic: Topic | str) -> list[Message]:
-    """All committed records of a topic, each partition in order."""
-    name = topic if isinstance(topic, str) else topic.name
-    return list(read_to_end(KafkaSettings(bootstrap=bootstrap), [name]))
+def read(bootstrap: str, *topics: Topic | str) -> list[Message]:
+    """All committed records of these topics up to their ends, each partition in order."""
+    config = {"bootstrap.servers": bootstrap, "group.id": "stockstream-test", "enable.partition.eof": True}
+    quick = {"fetch.wait.max.ms": 10, "log_level": 0}  # an end is told only with the answer to a fetch
+    consumer = Consumer({**config, **quick, "isolation.level": "read_committed"})
+    names = [topic if isinstance(topic, str) else topic.name for topic in topics]
+    try:
+        known = consumer.list_topics(timeout=CALL_S).topics
+        places = {(name, number) for name in names for number in known[name].partitions}
+        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
+        found = []
+        while places:
+            message = consumer.poll(CALL_S)
+            assert message is not None, f"nothing of {places} in {CALL_S:.0f} s"
+            error = message.error()
+            if error is None:
+                found.append(message)
+            else:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                places.discard((str(message.topic()), message.partition() or 0))
+        return found
+    finally:
+        consumer.close()
 
 
 def syncs(bootstrap: str) -> list[SyncUpdate]:
@@ -302,19 +327,25 @@ def workers(bootstrap: str, folder: Path, *names: str, policy: Any = POLICY, sta
                 worker.kill()
 
 
-def refused(bootstrap: str, folder: Path, within_s: float = 30.0, **environment: str) -> tuple[int, str]:
+def refused(bootstrap: str, folder: Path, **environment: str) -> tuple[int, str]:
     """Start a worker that must not start; its exit status and what it wrote."""
     worker = Worker(bootstrap, folder, "refused", environment=environment)
     worker.log.unlink(missing_ok=True)
     worker.start()
     try:
-        return worker.running.wait(within_s), worker.text()
+        return worker.running.wait(READY_S), worker.text()
     finally:
         if worker.running.poll() is None:
             worker.kill()
 
 
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """All headers, in order."""
+    return list(message.headers() or [])  # type: ignore[arg-type]
+
+
 def header(message: Message, name: str) -> str:
     """A header's value as text; it must be there once."""
-    (value,) = [value for key, value in message.headers() or [] if key == name]
-    return bytes(value).decode()
+    (value,) = [value for key, value in headers_of(message) if key == name]
+    assert value is not None
+    return value.decode()
