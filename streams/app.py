@@ -9,13 +9,15 @@ import asyncio
 import gc
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import faust
 import structlog
 from aiohttp import web
 
-from streams import logs
+from streams import logs, poison
+from streams.core.ledger import PoisonError
 from streams.engine.crash import crash
 from streams.engine.runtime import Options, Runtime
 from streams.engine.table import StockTable
@@ -83,7 +85,7 @@ def create(config: Configuration) -> Any:
     )
     if stock.changelog_topic_name != changelog(worker.app_id).name:
         raise RuntimeError(f"Faust names the changelog {stock.changelog_topic_name}, the catalogue differently")
-    _agents(app, runtime)
+    _agents(app, runtime, worker.folder)
     _services(app, runtime, metrics, config)
     return app
 
@@ -101,7 +103,7 @@ def _credentials(kafka: KafkaSettings) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-def _agents(app: Any, runtime: Runtime) -> None:
+def _agents(app: Any, runtime: Runtime, folder: Path) -> None:
     inputs = app.topic(
         *(topic.name for topic in INPUTS),
         schema=BatchSchema(),
@@ -125,6 +127,9 @@ def _agents(app: Any, runtime: Runtime) -> None:
                 runtime.ledgers[message.partition].fold(BY_NAME[message.topic], records, message.end)
                 writer.add(len(records))
                 runtime.observer.folded(message.topic, len(records), time.perf_counter() - began)
+            except PoisonError as exc:
+                poison.add(folder, exc.place)
+                crash("rules_failed", exc)
             except BaseException as exc:
                 if not (isinstance(exc, asyncio.CancelledError) and app.should_stop):
                     crash("fold_failed", exc)

@@ -44,6 +44,14 @@ SKEWED_MS = 5 * 60 * 1000
 """A stamp this far ahead of the broker's time is a wrong clock, worth a metric."""
 
 
+class PoisonError(Exception):
+    """The rules failed on a record: a bug of ours. Its row is half changed, so the window must never be written."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        super().__init__(f"{topic} partition {partition} offset {offset}: the rules failed")
+        self.place = (topic, partition, offset)
+
+
 class Record(Protocol):
     """What a Kafka client hands out; `timestamp` is in ms since 1970."""
 
@@ -101,6 +109,8 @@ class Partition:
         self.policy = policy
         self.rows: dict[bytes, Stock | bytes] = {}
         self.positions: dict[str, int] = {}
+        self.poison: frozenset[tuple[str, int]] = frozenset()
+        """(topic, offset) of records that ended a worker before: they are dead letters now."""
         self.rewind = policy.memory.records
         """How many records before each position the memory is read back from: as many as the last worker remembered."""
         self.books = Books(policy, PartitionMemory(policy.memory.records), Desk(policy))
@@ -149,7 +159,10 @@ class Partition:
                 remember_again(event, At(topic.name, record.offset, record.timestamp), self.books.memory)
 
     def migrate(self, most: int) -> bool:
-        """Show up to `most` rows by the new policy, in the open window. False: there was nothing left to do."""
+        """Show up to `most` rows by the new policy, in the open window. False: there was nothing left to do.
+
+        The window of the last rows holds the new policy, too: a start after it has nothing to show again.
+        """
         if self._to_migrate is None or self._stored_policy is None:
             return False
         old = Policy.model_validate_json(self._stored_policy)
@@ -161,18 +174,30 @@ class Partition:
             row.dirty |= set_policy(row.stock, old, self.policy) or told != len(row.stock.channels)
             if not row.dirty:
                 del self.touched[key]
-        if not keys:
+        if len(keys) < most:
             self._to_migrate = None
-            self._stored_policy = None  # the new one is written with the next window
-        return bool(keys)
+            self._stored_policy = None  # the new one is written as this window closes
+        return True
 
     # -- records in -----------------------------------------------------------------------------------------------
     def fold(self, topic: Topic, records: Iterable[Record], end: int) -> None:
-        """Let records meet their rows. `end`: the position after them; what lies before the own position is skipped."""
+        """Let records meet their rows. `end`: the position after them; what lies before the own position is skipped.
+
+        Raises:
+            PoisonError: the rules failed; the partition must be loaded anew.
+        """
         position = self.positions.get(topic.name, 0)
         for record in records:
-            if record.offset >= position:
+            if record.offset < position:
+                continue
+            if self.poison and (topic.name, record.offset) in self.poison:
+                self._bury(topic, record, Bad("internal", "the rules failed on it; see the worker's log"), "step")
+                self.books.memory.void(topic.name, record.offset)
+                continue
+            try:
                 self._take(topic, record)
+            except Exception as exc:
+                raise PoisonError(topic.name, self.number, record.offset) from exc
         if end > position:
             self.positions[topic.name] = end
             self.books.memory.advance(topic.name, end)  # control records behind the last one count, as at a restart

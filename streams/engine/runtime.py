@@ -62,6 +62,7 @@ class Runtime:
     options: Options = Options()
     ledgers: dict[int, Partition] = field(default_factory=dict)
     writers: dict[int, PartitionWriter] = field(default_factory=dict)
+    poison: frozenset[tuple[str, int, int]] = frozenset()
     progress: Callable[[], None] = lambda: None
 
     def transactional_id(self, partition: int) -> str:

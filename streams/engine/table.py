@@ -77,6 +77,7 @@ class StockTable(faust.Table):
         ledgers: dict[int, Partition] = {}
         for number in writers:
             ledger = ledgers[number] = Partition(number, runtime.partitions, runtime.policy)
+            ledger.poison = frozenset((topic, offset) for topic, place, offset in runtime.poison if place == number)
             try:
                 ledger.load(self._restored.pop(number, {}))
             except RowError as exc:
