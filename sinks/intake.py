@@ -18,7 +18,7 @@ from topics.codec import ItemRemoved, decode
 from topics.events import Item
 
 _T = TypeVar("_T")
-SESSION_TIMEOUT_MS = 10_000
+SESSION_TIMEOUT_MS = 6_000
 REVOKE_WITHIN_S = 8.0
 _READ_AT_ONCE = 1000
 _POLL_S = 0.1
@@ -55,6 +55,7 @@ class Intake:
             "isolation.level": "read_committed",
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
             "enable.partition.eof": True,
         }
         if instance_id is not None:

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from deploy.local.cluster import Cluster
 from sinks.simulators.base import SECRET, TOKEN
 from tests.builders.sinks import Program, fetch, program, shopify_key, shopify_listing, sync_bytes
 from tests.kafka import wait_until
@@ -38,11 +39,15 @@ def produce(bootstrap: str, records: Iterable[Record]) -> None:
 
 
 def read_all(bootstrap: str, topic: str) -> list[dict[str, Any]]:
+    return [orjson.loads(value or b"null") for value in read_values(bootstrap, topic)]
+
+
+def read_values(bootstrap: str, topic: str) -> list[bytes | None]:
     """All values of a topic, to its high watermarks."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test-reader", "enable.partition.eof": True})
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
-    values: list[dict[str, Any]] = []
+    values: list[bytes | None] = []
     ended = 0
     deadline = time.monotonic() + 20
     while ended < len(partitions):
@@ -51,7 +56,7 @@ def read_all(bootstrap: str, topic: str) -> list[dict[str, Any]]:
         if message is None:
             continue
         if message.error() is None:
-            values.append(orjson.loads(message.value() or b"null"))
+            values.append(message.value())
         else:
             ended += 1
     consumer.close()
@@ -83,17 +88,18 @@ class Channel:
             "STOCKSTREAM_POLICY": str(policy),
             "STOCKSTREAM_ALLOW_LOCAL_HTTP": "1",
             "STOCKSTREAM_HTTP_TIMEOUT_S": "0.7",
-            "STOCKSTREAM_INSTANCE_ID": "one",  # a sink that was killed gets its partitions back at once
             f"{prefix}_URL": self.simulator,
             f"{prefix}_SECRET": SECRET,
             f"{prefix}_TOKEN": TOKEN,
         }
         self._starts = 0
 
-    def sink(self) -> Program:
+    def sink(self, instance: str = "one") -> Program:
+        """Another sink; one with the same instance as one that was killed gets its partitions back at once."""
         self._starts += 1
         log = self._folder / f"sink-{self._starts}.log"
-        return self._stack.enter_context(program(log, "run", self.name, **self._environment))
+        own = {**self._environment, "STOCKSTREAM_INSTANCE_ID": instance}
+        return self._stack.enter_context(program(log, "run", self.name, **own))
 
     def holds(self) -> dict[str, int]:
         return dict(fetch(f"{self.simulator}/admin/quantities")["quantities"])
@@ -114,10 +120,7 @@ def test_what_is_published_stands_on_the_channel_and_is_reported(kafka: str, tmp
     name = {"webhook": "outlet", "shopify": "shopify"}[kind]
     skus = [f"SKU-{n}" for n in range(400)]
     key_of = {sku: shopify_key(n) if kind == "shopify" else sku for n, sku in enumerate(skus)}
-    items = [
-        (ITEMS.name, sku, orjson.dumps({"sku": sku, "title": sku, "listings": {"shopify": shopify_listing(n)}}))
-        for n, sku in enumerate(skus)
-    ]
+    items = [item(n, sku) for n, sku in enumerate(skus)]
     with ExitStack() as stack:
         channel = Channel(stack, kind, name, tmp_path, *FAULTS)
         produce(kafka, items)
@@ -145,3 +148,72 @@ def test_what_is_published_stands_on_the_channel_and_is_reported(kafka: str, tmp
         second.process.send_signal(signal.SIGTERM)
         assert second.process.wait(15) == 0, second.text()
         assert time.monotonic() - began < 10
+
+
+def item(n: int, sku: str) -> Record:
+    return ITEMS.name, sku, orjson.dumps({"sku": sku, "title": sku, "listings": {"shopify": shopify_listing(n)}})
+
+
+def test_a_listing_that_comes_late_and_records_that_cannot_be_read(kafka: str, tmp_path: Path) -> None:
+    """A SKU without a listing waits, and goes out when it has one; bad records are buried and block nothing."""
+    good = sync_bytes("CLOCK", 1, {"shopify": 7})
+    bad: list[tuple[str, bytes]] = [
+        ("CLOCK", b"{"),
+        ("CLOCK", b""),
+        ("PANTS", good),
+        ("CLOCK", b"x" * 300_000),
+    ]
+    with ExitStack() as stack:
+        channel = Channel(stack, "shopify", "shopify", tmp_path)
+        produce(kafka, [item(1, "CLOCK"), *[(SYNC.name, sku, value) for sku, value in bad]])
+        produce(kafka, [(SYNC.name, "CLOCK", good), (SYNC.name, "GONE", None)])
+        produce(kafka, [(SYNC.name, "LATE", sync_bytes("LATE", 1, {"shopify": 3}))])
+        sink = channel.sink()
+        wait_until(lambda: sink.status().get("unlisted") == 1 and bool(channel.holds()), 40, "one waits, one is there")
+        assert channel.holds() == {shopify_key(1): 7}
+        produce(kafka, [item(2, "LATE")])
+        wait_until(lambda: settled(sink), 20, "everything is settled")
+        assert channel.holds() == {shopify_key(1): 7, shopify_key(2): 3}
+        assert sink.status()["dead_letters"] == {"malformed": 1, "empty": 1, "key_mismatch": 1, "too_large": 1}
+        assert len(read_values(kafka, SYNC.dlq)) == len(bad)
+
+
+def test_two_sinks_share_the_partitions_and_hand_them_over(kafka: str, tmp_path: Path) -> None:
+    """A second sink joins under load, and the first one leaves: no version goes back, nothing is left out."""
+    skus = [f"SKU-{n}" for n in range(300)]
+    with ExitStack() as stack:
+        channel = Channel(stack, "webhook", "outlet", tmp_path, "slow=0.2", "timeout=0.02")
+        first = channel.sink("")  # dynamic members: they say good-bye
+        produce(kafka, [(SYNC.name, s, sync_bytes(s, 1, {"outlet": 10})) for s in skus])
+        wait_until(lambda: channel.account()["writes"] > 50, 30, "the first one writes")
+        second = channel.sink("")
+        version = 1
+        while not second.status().get("partitions"):
+            version += 1
+            produce(kafka, [(SYNC.name, s, sync_bytes(s, version, {"outlet": 10 * version})) for s in skus])
+            assert version < 400, second.text()
+        assert set(first.status()["partitions"]).isdisjoint(second.status()["partitions"])
+        produce(kafka, [(SYNC.name, s, sync_bytes(s, version + 1, {"outlet": 5})) for s in skus])
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(15) == 0, first.text()
+        produce(kafka, [(SYNC.name, s, sync_bytes(s, version + 2, {"outlet": 6})) for s in skus])
+        wait_until(lambda: settled(second), 60, "everything is settled")
+        assert channel.holds() == dict.fromkeys(skus, 6)
+        account = channel.account()
+        assert account.get("older_versions", 0) == account["duplicate_effects"] == 0
+
+
+def test_a_sink_stops_in_time_when_kafka_is_gone(broker: Cluster, kafka: str, tmp_path: Path) -> None:
+    """SIGTERM with nobody to commit to or to leave: exit 0 within 10 s."""
+    with ExitStack() as stack:
+        channel = Channel(stack, "shopify", "shopify", tmp_path)
+        produce(kafka, [item(1, "CLOCK"), (SYNC.name, "CLOCK", sync_bytes("CLOCK", 1, {"shopify": 7}))])
+        sink = channel.sink()
+        wait_until(lambda: settled(sink), 40, "everything is settled")
+        broker.pause(1)
+        wait_until(lambda: "Kafka" in str(sink.status().get("reason")), 30, "the sink notices")
+        began = time.monotonic()
+        sink.process.send_signal(signal.SIGTERM)
+        assert sink.process.wait(15) == 0, sink.text()
+        assert time.monotonic() - began < 10
+        broker.resume(1)
