@@ -56,6 +56,10 @@ def channel(name: str, holds: Mapping[str, int], seen: Mapping[str, dict[str, An
     return wrong
 
 
+Key = tuple[str, str, str]
+"""Kind, SKU and place of a discrepancy."""
+
+
 def place_of(record: Mapping[str, Any]) -> str:
     """The part of a discrepancy's key that its kind names."""
     if record["kind"] in SourceKinds:
@@ -65,27 +69,37 @@ def place_of(record: Mapping[str, Any]) -> str:
     return str(record.get("location") or record.get("channel") or record.get("reference") or "")
 
 
-def key_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
+def key_of(record: Mapping[str, Any]) -> Key:
     """Kind, SKU and place."""
     return (record["kind"], record["sku"], place_of(record))
 
 
-def opened(records: Iterable[Mapping[str, Any]], incidents: Iterable[Incident]) -> list[str]:
-    """Exactly the known incidents have been opened, each once, with the numbers that were known."""
-    found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+def missing(records: Iterable[Mapping[str, Any]], incidents: Iterable[Incident]) -> list[str]:
+    """Known incidents that have not been opened (yet)."""
+    found = {key_of(record) for record in records}
+    return [f"not opened: {in_words(i.key)} ({i.why})" for i in incidents if i.key not in found]
+
+
+def surplus(records: Iterable[Mapping[str, Any]], incidents: Iterable[Incident]) -> list[str]:
+    """Discrepancies that no incident explains, or that were opened twice. No waiting helps."""
+    found: dict[Key, list[Mapping[str, Any]]] = {}
     for record in records:
         found.setdefault(key_of(record), []).append(record)
-    known = {incident.key: incident for incident in incidents}
-    wrong = [f"not opened: {in_words(key)} ({known[key].why})" for key in known.keys() - found.keys()]
-    for key in sorted(found.keys() - known.keys()):
-        record = found[key][0]
-        numbers = f"expected {record['expected']}, observed {record['observed']}"
-        wrong.append(f"opened without a cause: {in_words(key)}, {numbers}, now {record['status']}")
-    for key in sorted(known.keys() & found.keys()):
-        if len(found[key]) > 1:
-            wrong.append(f"opened {len(found[key])} times: {in_words(key)}")
-        wrong += _other_numbers(known[key], found[key][-1])
+    known = {incident.key for incident in incidents}
+    wrong = []
+    for key, same in sorted(found.items()):
+        said = f"expected {same[0]['expected']}, observed {same[0]['observed']}, now {same[0]['status']}"
+        if key not in known:
+            wrong.append(f"opened without a cause: {in_words(key)}, {said}")
+        elif len(same) > 1:
+            wrong.append(f"opened {len(same)} times: {in_words(key)}")
     return wrong
+
+
+def numbers(records: Iterable[Mapping[str, Any]], incidents: Iterable[Incident]) -> list[str]:
+    """The discrepancies say the numbers that were known."""
+    by_key = {key_of(record): record for record in records}
+    return [line for i in incidents if i.key in by_key for line in _other_numbers(i, by_key[i.key])]
 
 
 def _other_numbers(incident: Incident, record: Mapping[str, Any]) -> list[str]:
@@ -105,7 +119,7 @@ def ended(records: Iterable[Mapping[str, Any]], incidents: Iterable[Incident]) -
     ]
 
 
-def in_words(key: tuple[str, str, str]) -> str:
+def in_words(key: Key) -> str:
     """A discrepancy's key as a person says it."""
     kind, sku, place = key
     return f"{kind} of {sku}{f' at {place}' if place else ''}"
