@@ -78,6 +78,7 @@ def create(config: Configuration) -> Any:
         producer_linger=0.0,
         producer_request_timeout=REQUEST_TIMEOUT,
         worker_redirect_stdouts=False,
+        logging_config=logs.configure(worker.log_level, worker.log_format),
     )
     install(app, runtime)
     stock = app.Table(
@@ -199,7 +200,6 @@ def build() -> Any:
         config = load_configuration()
     except SettingsError as exc:
         raise refuse(exc, EXIT_REFUSED) from None
-    logs.configure(config.worker.log_level, config.worker.log_format)
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         return create(config)

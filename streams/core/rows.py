@@ -131,6 +131,9 @@ def decode_position(value: bytes) -> dict[str, Any]:
         if record["format"] != FORMAT:
             raise RowError(f"position record of format {record['format']}, not {FORMAT}")
         record["forgotten"] = Forgotten(*record["forgotten"])
+        missing = {"positions", "voided", "clock", "memory"} - record.keys()
+        if missing:
+            raise RowError(f"position record without {sorted(missing)}")
     except (ValueError, TypeError, KeyError) as exc:
         raise RowError(f"position record {value[:60]!r}: {exc}") from exc
     return record
