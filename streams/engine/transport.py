@@ -71,4 +71,5 @@ def install(app: Any, runtime: Runtime) -> None:
     if faust.streams._CStreamIterator is None:
         raise RuntimeError("faust-streaming has no compiled parts: install its wheel (make install)")
     app.runtime = runtime
+    app.boot_strategy.enable_web = False  # Faust's command would start its own pages on our port
     app.transport = BatchTransport(app.conf.broker_consumer, app)
