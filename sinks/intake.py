@@ -44,6 +44,12 @@ class Owner(Protocol):
         """These went without asking; nothing may be committed."""
 
 
+def read_some(consumer: Consumer, wait_s: float) -> list[Message]:
+    """What is there, as soon as anything is: `consume` alone would wait for more until its time is over."""
+    first = consumer.poll(wait_s)
+    return [] if first is None else [first, *consumer.consume(_READ_AT_ONCE - 1, 0)]
+
+
 class Intake:
     """The consumer of `stock.sync.v1`."""
 
@@ -80,7 +86,7 @@ class Intake:
 
     async def read(self) -> list[Message]:
         """The next records and ends of partitions; an empty list when nothing came for a moment."""
-        return await self._run(lambda: self._consumer.consume(_READ_AT_ONCE, _POLL_S))
+        return await self._run(lambda: read_some(self._consumer, _POLL_S))
 
     async def check(self) -> None:
         """Whether Kafka answers and our topics are there. Raises KafkaException, or MissingTopicError."""
@@ -198,7 +204,7 @@ class Listings:
         """Read for ever."""
         while True:
             skus: list[str] = []
-            for message in await self._run(lambda: self._consumer.consume(_READ_AT_ONCE, _ITEMS_POLL_S)):
+            for message in await self._run(lambda: read_some(self._consumer, _ITEMS_POLL_S)):
                 partition = message.partition()
                 if partition not in self._listings:
                     continue

@@ -229,7 +229,7 @@ class Pusher:
         if throttled:
             waits = [r.retry_after_s for r in throttled if r.retry_after_s is not None]
             self._metrics.throttled(self._pace.throttled(now, max(waits, default=None)))
-        elif all(isinstance(r, Transient | Unconfirmed) for r in results):
+        elif all(isinstance(r, Transient | Unconfirmed | Accepted) for r in results):
             self._pace.failed(now, outcome.wait_s)
         else:
             self._pace.succeeded(now, outcome.wait_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import urllib.request
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,21 @@ channels:
   shopify: {kind: shopify}
 """
 FAULTS = ("throttle=0.05", "error=0.1", "reset=0.1", "timeout=0.05", "unavailable=0.02")
+METRICS = {
+    f"stockstream_{name}"
+    for name in (
+        "sync_updates_total",
+        "sync_requests_total",
+        "sync_request_seconds",
+        "sync_retries_total",
+        "sync_throttled_seconds_total",
+        "sync_freshness_seconds",
+        "cas_conflicts_total",
+        "circuit_state",
+        "pending_keys",
+        "oldest_pending_timestamp_seconds",
+    )
+}
 Record = tuple[str, str, bytes | None]
 
 
@@ -71,6 +87,15 @@ def committed(bootstrap: str, group: str) -> dict[int, tuple[int, int]]:
     ends = {p.partition: consumer.get_watermark_offsets(TopicPartition(SYNC.name, p.partition), 10)[1] for p in places}
     consumer.close()
     return {p.partition: (p.offset, ends[p.partition]) for p in places}
+
+
+def shown_metrics(sink: Program) -> set[str]:
+    """The names of the metrics that a ready sink shows."""
+    with urllib.request.urlopen(f"{sink.url()}/readyz", timeout=5) as ready:
+        assert ready.status == 200
+    with urllib.request.urlopen(f"{sink.url()}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.split()[2] for line in lines if line.startswith("# TYPE ")}
 
 
 class Channel:
@@ -144,6 +169,7 @@ def test_what_is_published_stands_on_the_channel_and_is_reported(kafka: str, tmp
         assert len({report["event_id"] for report in reports}) == len(reports)
         newest = {r["sku"]: r["quantity"] for r in reports if r["type"] == "confirmed" and r["version"] == 4}
         assert newest == final
+        assert shown_metrics(second) >= METRICS
         began = time.monotonic()
         second.process.send_signal(signal.SIGTERM)
         assert second.process.wait(15) == 0, second.text()
