@@ -16,7 +16,7 @@ import orjson
 
 from streams.core.desk import Desk
 from streams.core.memory import PartitionMemory
-from streams.core.outputs import MAX_CAUSES, Output, Shown, discrepancy_value, shown, sync_value
+from streams.core.outputs import MAX_CAUSES, Basis, Output, basis, discrepancy_value, shown, sync_value
 from streams.core.reports import sent
 from streams.core.requests import command, item_facts, set_item, set_policy
 from streams.core.rows import (
@@ -64,10 +64,10 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class Touched:
-    """A row that the open window holds. `before`: what was shown of it when the window began."""
+    """A row that the open window holds. `before`: what an update would have shown when the window began."""
 
     stock: Stock
-    before: Shown | None
+    before: Basis | None
     dirty: bool = False
     forced: bool = False
     causes: list[str] = field(default_factory=list)
@@ -170,8 +170,8 @@ class Partition:
         for key in keys:
             row = self._touch(key)
             told = len(row.stock.channels)
-            row.before = shown(row.stock, old)
-            row.dirty |= set_policy(row.stock, old, self.policy) or told != len(row.stock.channels)
+            row.forced = set_policy(row.stock, old, self.policy)
+            row.dirty |= row.forced or told != len(row.stock.channels)
             if not row.dirty:
                 del self.touched[key]
         if len(keys) < most:
@@ -298,7 +298,9 @@ class Partition:
     # -- rows -----------------------------------------------------------------------------------------------------
     def stock(self, sku: str) -> Stock | None:
         """The row of a SKU as it stands, the open window included."""
-        key = sku.encode()
+        return self._row(sku.encode("utf-8", "surrogatepass"))
+
+    def _row(self, key: bytes) -> Stock | None:
         row = self.rows.get(key)
         if isinstance(row, bytes):
             row = self.rows[key] = decode_row(row)
@@ -307,10 +309,10 @@ class Partition:
     def _touch(self, key: bytes) -> Touched:
         row = self.touched.get(key)
         if row is None:
-            stock = self.stock(key.decode())
+            stock = self._row(key)
             if stock is None:
                 stock = self.rows[key] = Stock(key.decode())
-            row = self.touched[key] = Touched(stock, shown(stock, self.policy))
+            row = self.touched[key] = Touched(stock, basis(stock))
         return row
 
     def _look_up(self, sku: str) -> Stock | None:
@@ -349,8 +351,11 @@ class Partition:
 
     def _publish(self, key: bytes, row: Touched) -> None:
         """A sync update, when what it shows has changed or a person asked for it."""
-        stock, now = row.stock, shown(row.stock, self.policy)
-        if now is None or (now == row.before and not row.forced):
+        stock = row.stock
+        if basis(stock) == row.before and not row.forced:
+            return
+        now = shown(stock, self.policy)
+        if now is None:
             return
         stock.published = Published(stock.version, stock.changed_at, tuple(row.causes), row.cause_count)
         for name, chain in now[1].items():

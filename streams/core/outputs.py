@@ -17,7 +17,9 @@ MAX_CAUSES = 5
 """Event ids that a sync update names; `caused_by_count` tells how many there were."""
 
 Shown = tuple[Numbers, dict[str, Chain]]
-"""Everything of a sync update but its version, time and causes. Equal: there is nothing to publish."""
+"""Everything of a sync update but its version, time and causes."""
+Basis = tuple[Numbers, int | None, tuple[str, ...] | None]
+"""What `Shown` follows from under one policy. Equal: there is nothing to publish."""
 
 
 class Output(NamedTuple):
@@ -39,6 +41,14 @@ def shown(stock: Stock, policy: Policy) -> Shown | None:
     return found, chains(stock, found, policy)
 
 
+def basis(stock: Stock) -> Basis | None:
+    """The cheap part of `shown`: enough to see whether it has changed."""
+    if not stock.movements:
+        return None
+    item = stock.item
+    return (numbers(stock), None, None) if item is None else (numbers(stock), item.safety_stock, item.channels)
+
+
 def sync_fields(stock: Stock, what: Shown, published: Published) -> dict[str, Any]:
     """The sync update as `topics.updates.SyncUpdate` has it."""
     found, channels = what
@@ -56,7 +66,10 @@ def sync_fields(stock: Stock, what: Shown, published: Published) -> dict[str, An
             "in_transit": found.in_transit,
         },
         "locations": found.locations,
-        "channels": {name: chain._asdict() for name, chain in channels.items()},
+        "channels": {
+            name: {"quantity": quantity, "pool": pool, "safety_stock": safety, "percent": percent, "cap": cap}
+            for name, (quantity, pool, safety, percent, cap) in channels.items()
+        },
         "caused_by": published.caused_by,
         "caused_by_count": published.caused_by_count,
     }
