@@ -284,9 +284,10 @@ class Worker:
         self.running.kill()
         self.running.wait(10)
 
-    def text(self) -> str:
-        """The end of what it wrote."""
-        return self.log.read_text("utf-8", "replace")[-6000:] if self.log.exists() else ""
+    def text(self, *, whole: bool = False) -> str:
+        """The end of what it wrote in all its lives."""
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        return text if whole else text[-6000:]
 
     def get(self, path: str) -> Answer:
         """One HTTP request; redirections are not followed."""
