@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -202,6 +203,23 @@ def test_a_listing_that_comes_late_and_records_that_cannot_be_read(kafka: str, t
         assert channel.holds() == {shopify_key(1): 7, shopify_key(2): 3}
         assert sink.status()["dead_letters"] == {"malformed": 1, "empty": 1, "key_mismatch": 1, "too_large": 1}
         assert len(read_values(kafka, SYNC.dlq)) == len(bad)
+
+
+def test_a_channel_that_refuses_us_is_stopped_and_says_so(kafka: str, tmp_path: Path) -> None:
+    """401: the process lives on to say why, is not ready, reports and commits nothing; SIGTERM still ends it."""
+    with ExitStack() as stack:
+        channel = Channel(stack, "webhook", "outlet", tmp_path, "auth=1")
+        produce(kafka, [(SYNC.name, "CLOCK", sync_bytes("CLOCK", 1, {"outlet": 7}))])
+        sink = channel.sink()
+        wait_until(lambda: sink.status().get("state") == "stopped", 40, "the channel is stopped")
+        status = sink.status()
+        assert "401" in status["reason"]
+        assert (status["pending"], status["reports"], status["requests"]) == (1, {}, {"4xx": 1})
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{sink.url()}/readyz", timeout=5)
+        assert read_all(kafka, REPORTS.name) == []
+        sink.process.send_signal(signal.SIGTERM)
+        assert sink.process.wait(15) == 0, sink.text()
 
 
 def test_two_sinks_share_the_partitions_and_hand_them_over(kafka: str, tmp_path: Path) -> None:
