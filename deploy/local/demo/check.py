@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deploy.local.demo.figures import Worker
+from deploy.local.demo.figures import MOVED, Worker
 from deploy.local.demo.incidents import STATUS, Incident
 from deploy.local.demo.observe import Letter, Seen
 from deploy.local.demo.oracle import Expected
@@ -154,4 +154,23 @@ def balance(worker: Worker) -> list[str]:
         f"{topic}: {read} records were read, and {ends.get(topic, 0)} came to an end"
         for topic, read in worker.consumed.items()
         if read != ends.get(topic, 0)
+    ]
+
+
+def totals(worker: Worker, foreseen: Mapping[str, int]) -> list[str]:
+    """Of all movements as many came to each end as was known beforehand. Not for a worker that began in the middle."""
+    found = {outcome: worker.total(outcome, MOVED) for outcome in foreseen}
+    return [
+        f"{found[outcome]:,} movements were {outcome}, must be {count:,}"
+        for outcome, count in foreseen.items()
+        if found[outcome] != count
+    ]
+
+
+def effects(channel: str, met: Mapping[str, Any]) -> list[str]:
+    """A call that was repeated, because nobody knew what became of it, had one effect; and no version went back."""
+    return [
+        f"{channel} saw {met[what]} {what.replace('_', ' ')}"
+        for what in ("duplicate_effects", "older_versions", "id_conflicts")
+        if met.get(what)
     ]

@@ -35,7 +35,7 @@ class Conductor:
 
     def beat(self, seconds: float, done: int, *, alone: bool = False) -> int:
         """The feed's time, in ms. `seconds`: a clock of ours; `done`: records that are published already."""
-        passed = 0 if self._last is None else int(1000 * (seconds - self._last))
+        passed = 0 if self._last is None else round(1000 * (seconds - self._last))
         self._last = seconds
         behind = bisect_right(self._due, self.now_ms) - done
         self.holds = behind > (MAX_BEHIND_ALONE if alone else MAX_BEHIND)

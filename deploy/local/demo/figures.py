@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -13,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.demo.stack import fetch
 from topics.catalogue import CLOCK, INPUTS, MOVEMENTS, REROUTED
+from topics.murmur2 import partition_of
 from topics.settings import KafkaSettings
 
 OUTCOMES = ("applied", "duplicate", "dead_lettered", "rerouted")
@@ -59,6 +62,17 @@ def sink(url: str) -> dict[str, Any]:
     """A sink's status. Raises OSError when it does not answer."""
     status: dict[str, Any] = json.loads(fetch(f"{url}/api/status"))
     return status
+
+
+def simulator(url: str) -> dict[str, Any]:
+    """What a simulated channel has met. Raises OSError when it does not answer."""
+    met: dict[str, Any] = json.loads(fetch(f"{url}/admin/requests"))
+    return met
+
+
+def misrouted(keys: Iterable[bytes | None], partitions: int) -> int:
+    """How many records librdkafka's own partitioner (CRC32) puts where Java's would not."""
+    return sum(1 for key in keys if key and crc32(key) % partitions != partition_of(key, partitions))
 
 
 class Group:

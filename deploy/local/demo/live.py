@@ -47,16 +47,16 @@ def channel_state(status: Mapping[str, Any] | None) -> str:
     if not status["pending"]:
         return "up to date"
     words = f"{status['pending']:,} to write"
-    return f"{words}, asked for patience" if status["state"] == "waiting" else words
+    return f"{words}, throttled" if status["state"] == "waiting" else words
 
 
 class View:
     """Draws the picture while its block runs."""
 
-    def __init__(self, console: Console, picture: Picture) -> None:
+    def __init__(self, console: Console, picture: Picture, began: float) -> None:
         self._console = console
         self._picture = picture
-        self._began = time.monotonic()
+        self._began = began
         self._points: deque[tuple[float, int]] = deque()
         self._told = 0.0
         self._drawn = 0.0

@@ -32,6 +32,7 @@ from topics.settings import KafkaSettings, SettingsError
 USUAL_SCALE, USUAL_FEED_S = 0.01, 22.0
 MOST_PER_SECOND = 8_000
 KEPT_RUNS = 5
+PLAIN_WIDTH = 118
 EXIT_OK, EXIT_DIFFERS, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
 BOOTSTRAP = "KAFKA_BOOTSTRAP"
 
@@ -87,7 +88,7 @@ def demo(
     The last line is CONVERGED and the exit status 0 when everything is as it must be. Exit status: 1 something
     differs or failed, 2 refused configuration.
     """
-    console = Console(soft_wrap=True) if not Console().is_terminal else Console()
+    console = Console() if Console().is_terminal else Console(width=PLAIN_WIDTH)
     options = Options(scale, seed, kill_worker, keep)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -108,6 +109,7 @@ def _demo(console: Console, options: Options) -> int:
     began = time.monotonic()
     folder = new_folder()
     console.print("\n[bold]stockstream[/bold]  five years of a retailer, sent through Kafka in half a minute\n")
+    console.print("  [dim]starting Kafka, while the data is made ready (the first time takes longer)[/dim]\n")
     with ExitStack() as closing:
         thread = closing.enter_context(ThreadPoolExecutor(1))
         written = thread.submit(_write, options)
@@ -116,34 +118,22 @@ def _demo(console: Console, options: Options) -> int:
         data, plan, feed_s = written.result()
         _introduce(console, plan, data, kafka)
         picture = Picture(known=len(plan.incidents))
-        view = closing.enter_context(View(console, picture))
+        view = closing.enter_context(View(console, picture, began))
         play = Play(stack, kafka, plan, data, view)
         closing.callback(play.observer.stop)
+        view.say("Kafka runs; topics, the worker, two sinks and their simulated channels are next")
         play.start(lambda p: _start_programs(stack, p, options.seed), picture)
-        view.say(f"everything runs ({time.monotonic() - began:.1f} s after the start); seven sources begin to speak")
+        view.say(f"everything runs, {len(plan.feed)} sources begin to speak")
         play.feed(feed_s, (lambda: start_worker(stack, play.ports)) if options.kill_worker else None)
         view.say("the sources have said everything")
         wrong = play.settle()
         view.close()
-        return _end(console, play, wrong, options, folder, kafka, began)
-
-
-def _end(
-    console: Console, play: Play, wrong: list[str], options: Options, folder: Path, kafka: KafkaSettings, began: float
-) -> int:
-    report.final_table(console, play)
-    if wrong:
-        report.differences(console, wrong)
-    report.where_to_look(console, play, str(folder), kafka.bootstrap, kept=options.keep)
-    if options.keep:
-        console.print("everything is left running: Ctrl-C stops it")
-        _wait_for_interrupt(play)
-    console.print(f"[dim]{time.monotonic() - began:.0f} s in all[/dim]")
-    if wrong:
-        console.print("[bold red]NOT CONVERGED[/bold red]")
-        return EXIT_DIFFERS
-    console.print("[bold green]CONVERGED[/bold green]")
-    return EXIT_OK
+        if not options.keep:
+            wrong += stack.stop()
+        report.last_page(console, play, wrong, folder, kept=options.keep, seconds=time.monotonic() - began)
+        if options.keep:
+            _wait_for_interrupt(play)
+        return EXIT_DIFFERS if wrong else EXIT_OK
 
 
 def _wait_for_interrupt(play: Play) -> None:

@@ -35,6 +35,7 @@ LOOK_EVERY_S = 0.05
 ASK_EVERY_S = 0.4
 RESYNC_EVERY_S = 4.0
 TICK_S = 5.0
+FORCED_FAULTS = ["ok", "ok", "timeout", "throttle", "ok", "error", "ok", "reset"]
 
 
 @dataclass(slots=True)
@@ -65,10 +66,9 @@ class Measured:
     lags: Counter[str] = field(default_factory=Counter)
     sinks: dict[str, dict[str, Any]] = field(default_factory=dict)
     holds: dict[str, dict[str, int]] = field(default_factory=dict)
-    edits: int = 0
+    met: dict[str, dict[str, Any]] = field(default_factory=dict)
     restarts: int = 0
     out_of_service_s: float = 0.0
-    wrong: list[str] = field(default_factory=list)
 
 
 class Play:
@@ -77,6 +77,7 @@ class Play:
     def __init__(self, stack: Stack, kafka: KafkaSettings, script: Script, retail: Retail, view: View) -> None:
         self.policy = load_policy(POLICY)
         self.channels = list(self.policy.channels)
+        self.bootstrap = kafka.bootstrap
         self.ports = Ports.pick(self.channels)
         self.script = script
         self.expected: dict[str, Expected] = expect(script.moves, self.policy)
@@ -129,6 +130,7 @@ class Play:
     # -- the feed -------------------------------------------------------------------------------------------------
     def feed(self, seconds: float, restart_worker: Callable[[], None] | None) -> None:
         """Let all sources speak; a person edits the shop meanwhile, and the worker dies once if it shall."""
+        self._force_faults()
         conductor = Conductor(self.script.feed.values())
         edited = False
         deadline = time.monotonic() + seconds + FEED_SLACK_S
@@ -147,6 +149,12 @@ class Play:
             producer.hang_up()
         while any(producer.running for producer in self._producers):
             self._pause("feed", deadline, "Kafka has not taken everything")
+
+    def _force_faults(self) -> None:
+        """Chance decides about faults; these happen in any case, soon."""
+        for channel in self.channels:
+            body = json.dumps({"next": FORCED_FAULTS}).encode()
+            fetch(f"{url(self.ports.simulators[channel])}/admin/faults", body)
 
     def _beat(self, conductor: Conductor, *, alone: bool = False) -> None:
         try:
@@ -256,7 +264,21 @@ class Play:
             wrong += check.channel(channel, holds, dict(self.observer.seen.sync))
         wrong += [f"the worker has {lag} records of {name} to read" for name, lag in self.measured.lags.items() if lag]
         wrong += self._sinks_behind()
-        return wrong + check.balance(self.measured.worker)
+        for channel, met in self.measured.met.items():
+            wrong += check.effects(channel, met)
+        wrong += check.balance(self.measured.worker)
+        return wrong if self.measured.restarts else wrong + check.totals(self.measured.worker, self._foreseen())
+
+    def _foreseen(self) -> dict[str, int]:
+        """How all records of movements must end. A misrouted one ends twice: moved, and then applied elsewhere."""
+        script = self.script
+        keys = [record.key for record in script.feed[MISROUTES]]
+        return {
+            "applied": len(script.moves),
+            "duplicate": script.resent,
+            "dead_lettered": len(script.buried),
+            "rerouted": figures.misrouted(keys, self._kafka.partitions),
+        }
 
     def _sinks_behind(self) -> Iterable[str]:
         for name, status in self.measured.sinks.items():
@@ -300,6 +322,7 @@ class Play:
             for channel in self.channels:
                 measured.sinks[channel] = figures.sink(url(self.ports.sinks[channel]))
                 measured.holds[channel] = self._shown_by(channel)
+                measured.met[channel] = figures.simulator(url(self.ports.simulators[channel]))
             measured.lags = self._group.lag()
             measured.worker = figures.worker(url(self.ports.worker))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,31 +15,42 @@ from deploy.local.demo.check import in_words, key_of
 from deploy.local.demo.incidents import Incident
 from deploy.local.demo.observe import latencies_ms
 from deploy.local.demo.play import Play, url
-from topics.catalogue import SYNC
 
 EXAMPLES = ("count_variance", "channel_drift", "transfer_short")
 FIRST_DIFFERENCES = 12
 
 
-def final_table(console: Console, play: Play) -> None:
-    """All that point 7 of the demo promises, in one table."""
+def last_page(console: Console, play: Play, wrong: list[str], folder: Path, *, kept: bool, seconds: float) -> None:
+    """Everything, and one last line."""
+    console.print()
+    console.print(_table(play, fine=not wrong), highlight=False)
+    if wrong:
+        _differences(console, wrong)
+    _where_to_look(console, play, folder, kept=kept)
+    console.print(f"[dim]{seconds:.0f} s in all[/dim]", highlight=False)
+    console.print("[bold red]NOT CONVERGED[/bold red]" if wrong else "[bold green]CONVERGED[/bold green]")
+
+
+def _table(play: Play, *, fine: bool) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
+    seen = play.observer.seen
     table.add_row("records read", _balance(play))
-    table.add_row("SKUs", f"{len(play.observer.seen.sync)}, each as plain arithmetic says")
-    table.add_row("updates", _updates(play))
+    table.add_row("SKUs", f"{len(seen.sync)}{', each as plain arithmetic over all movements says' if fine else ''}")
+    table.add_row("sync updates", _updates(play, fine=fine))
     for channel in play.channels:
-        table.add_row(channel, _channel(play, channel))
-        table.add_row("", f"[dim]{_way(play, channel)}[/dim]")
+        table.add_row(channel, _channel(play, channel, fine=fine))
     table.add_row("discrepancies", _discrepancies(play))
     for line in _examples(play):
         table.add_row("", f"[dim]{line}[/dim]")
-    table.add_row("dead letters", _letters(play))
+    table.add_row("dead letters", _letters(play, fine=fine))
     table.add_row("lag", f"{sum(play.measured.lags.values())} records on all input topics")
-    table.add_row("checks", _checks(play))
-    console.print()
-    console.print(table, highlight=False)
+    if play.measured.restarts:
+        table.add_row(
+            "kill -9", f"the worker was away for {play.measured.out_of_service_s:.1f} s, and nothing was lost"
+        )
+    return table
 
 
 def _balance(play: Play) -> str:
@@ -51,24 +63,24 @@ def _balance(play: Play) -> str:
     return f"{read:,} {sign} {words}{since}"
 
 
-def _updates(play: Play) -> str:
-    updates, movements = play.observer.seen.updates, len(play.script.moves)
-    return f"{updates:,} records of {SYNC.name} told all that {movements:,} movements changed"
+def _updates(play: Play, *, fine: bool) -> str:
+    words = f"{play.observer.seen.updates:,} for {len(play.script.moves):,} movements"
+    return f"{words}; no version went back, and none came twice" if fine else words
 
 
-def _channel(play: Play, channel: str) -> str:
-    status = play.measured.sinks.get(channel, {})
-    if not status:
+def _channel(play: Play, channel: str, *, fine: bool) -> str:
+    status, met = play.measured.sinks.get(channel), play.measured.met.get(channel)
+    if not status or not met:
         return "no figures"
-    requests = sum(status["requests"].values())
-    parts = [
-        f"{requests:,} requests",
-        f"{status['retries']:,.0f} retries",
-        f"{status['throttles']:,.0f} throttles",
-        f"{status['updates']['acked']:,} updates confirmed",
-        f"{status['updates']['superseded']:,} superseded",
-    ]
-    return ", ".join(parts)
+    counts = (
+        f"{sum(status['requests'].values()):,} requests, {status['retries']:,.0f} retries, "
+        f"{status['throttles']:,.0f} throttles; {status['updates']['acked']:,} updates confirmed, "
+        f"{status['updates']['superseded']:,} superseded by newer ones"
+    )
+    faults = ", ".join(f"{name} {n}" for name, n in sorted(met["faults"].items()))
+    once = ", yet nothing took effect twice" if fine else ""
+    shows = "shows what the table says of every SKU\n" if fine else ""
+    return f"{shows}{counts}\n[dim]met faults: {faults}{once}\n{_way(play, channel)}[/dim]"
 
 
 def _way(play: Play, channel: str) -> str:
@@ -76,7 +88,7 @@ def _way(play: Play, channel: str) -> str:
     if not times:
         return "no movement was followed to the channel"
     p50, p99 = (times[min(len(times) - 1, len(times) * share // 100)] / 1000 for share in (50, 99))
-    return f"from movement to channel: p50 {p50:.2f} s, p99 {p99:.2f} s (of {len(times):,} followed)"
+    return f"from movement to channel: p50 {p50:.2f} s, p99 {p99:.2f} s ({len(times):,} were followed)"
 
 
 def _discrepancies(play: Play) -> str:
@@ -102,46 +114,39 @@ def _told(incident: Incident, record: Mapping[str, Any]) -> str:
     return f"- {in_words(incident.key)}: {incident.why} ({record['severity']}, {record['status']})"
 
 
-def _letters(play: Play) -> str:
+def _letters(play: Play, *, fine: bool) -> str:
     reasons = Counter(letter.reason for letter in play.observer.seen.letters)
     words = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
-    return f"{sum(reasons.values())}, each foreseen and each once\n[dim]{words}[/dim]"
+    exactly = ", exactly those that were foreseen, each once" if fine else ""
+    return f"{sum(reasons.values())}{exactly}\n[dim]{words}[/dim]"
 
 
-def _checks(play: Play) -> str:
-    seen = play.observer.seen
-    return (
-        f"no version went back in {seen.updates:,} sync updates, no (SKU, version) came twice;\n"
-        f"both channels show what the table says, and the table what plain arithmetic says"
-    )
-
-
-def where_to_look(console: Console, play: Play, folder: str, bootstrap: str, *, kept: bool) -> None:
-    """What a curious person does next."""
-    console.print()
+def _where_to_look(console: Console, play: Play, folder: Path, *, kept: bool) -> None:
+    console.print("\n[bold]where to look next[/bold]")
     if kept:
         lines = [
-            f"worker     {url(play.ports.worker)}/   {url(play.ports.worker)}/metrics",
-            *(f"{c:<10} {url(play.ports.sinks[c])}/api/status" for c in play.channels),
-            f"Kafka      export KAFKA_BOOTSTRAP={bootstrap}",
-            "           python -m streams explain RETRO-CLOCK      why a channel shows what it shows",
-            "           python -m streams discrepancies            what people have to look at",
-            "           python -m topics dlq list                  what could not be processed, and why",
+            f"{url(play.ports.worker)}/{'':<23} the worker's page; /metrics, /api/discrepancies",
+            *(f"{url(play.ports.sinks[c])}/api/status{'':<13} the sink of {c}" for c in play.channels),
+            f"export KAFKA_BOOTSTRAP={play.bootstrap:<22} and then, in this folder:",
+            f"{'python -m streams explain RETRO-CLOCK':<46} why a channel shows what it shows",
+            f"{'python -m streams discrepancies':<46} what people have to look at",
+            f"{'python -m topics dlq list':<46} what could not be processed, and why",
+            "everything is left running: Ctrl-C stops it",
         ]
     else:
         lines = [
-            'look around while it runs     make demo ARGS="--keep"',
-            'kill -9 in the middle of it   make demo ARGS="--kill-worker"',
-            "how it is built               README.md; deploy/local/demo/policy.yaml is the policy it used",
+            f"{'make demo ARGS=--keep':<28} leave it running, and look around",
+            f"{'make demo ARGS=--kill-worker':<28} kill -9 of the worker in the middle of it: the same numbers",
+            f"{'README.md':<28} what it does, and how",
         ]
-    for line in [*lines, f"logs       {folder}"]:
+    for line in [*lines, f"{folder}  logs of this run"]:
         console.print(f"  {line}", highlight=False, style="dim", soft_wrap=True)
-    console.print()
 
 
-def differences(console: Console, wrong: list[str]) -> None:
+def _differences(console: Console, wrong: list[str]) -> None:
     """What is not as it must be: the first few, in words."""
-    console.print(f"\n[bold red]{len(wrong)} things are not as they must be[/bold red]")
+    what = "thing is" if len(wrong) == 1 else "things are"
+    console.print(f"\n[bold red]{len(wrong)} {what} not as it must be[/bold red]")
     for line in wrong[:FIRST_DIFFERENCES]:
         console.print(f"  - {line}", markup=False, highlight=False, soft_wrap=True)
     if len(wrong) > FIRST_DIFFERENCES:

@@ -137,8 +137,11 @@ class Stack:
                 raise DemoError(f"after {seconds:.0f} s {otherwise}{more}")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Stop everything in order; bounded. The youngest are asked first: who feeds stops before who is fed."""
+    def stop(self) -> list[str]:
+        """Stop everything in order; bounded. The youngest are asked first: who feeds stops before who is fed.
+
+        Returns what did not end in order, in words.
+        """
         children = list(reversed(self.children.values()))
         for child in children:
             child.ask_to_stop()
@@ -146,6 +149,11 @@ class Stack:
         for child in children:
             child.end(deadline)
         self.children.clear()
+        return [
+            f"{child.name} was asked to stop and ended with {child.process.returncode}; its log is {child.log}"
+            for child in children
+            if child.process.returncode
+        ]
 
 
 def answers(url: str) -> bool:
