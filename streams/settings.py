@@ -16,7 +16,7 @@ from topics.settings import KafkaSettings, Settings, SettingsError, load_setting
 
 SINKS_PREFIX = "STOCKSTREAM_CHANNEL_"
 """Variables that sinks read; a worker may share its environment with them."""
-SINKS_OWN = frozenset({"STOCKSTREAM_ALLOW_LOCAL_HTTP", "STOCKSTREAM_SINK_PORT"})
+SINKS_OWN = frozenset({"STOCKSTREAM_ALLOW_LOCAL_HTTP", "STOCKSTREAM_HTTP_TIMEOUT_S"})
 
 
 class WorkerSettings(Settings):
