@@ -31,6 +31,8 @@ from streams.core.stock import (
 )
 
 FORMAT = 1
+NUMBERS, PARTS = 6, 13
+"""Parts up to `changed_at` are always there: a 0 is no empty list. Only later ones are left out."""
 _START = b"[%d," % FORMAT
 _ATTENTION = b"[%d,1," % FORMAT
 
@@ -77,7 +79,7 @@ def encode_row(stock: Stock) -> bytes:
         [_channel(name, state) for name, state in stock.channels.items()],
         issues,
     ]
-    while not row[-1]:
+    while len(row) > NUMBERS and not row[-1]:
         row.pop()
     return orjson.dumps(row)
 
@@ -91,7 +93,9 @@ def decode_row(value: bytes) -> Stock:
     check_row(value)
     try:
         row = orjson.loads(value)
-        row += [()] * (13 - len(row))
+        if not NUMBERS <= len(row) <= PARTS:
+            raise ValueError(f"{len(row)} parts")
+        row += [()] * (PARTS - len(row))
         _, _, sku, version, movements, changed_at, published, balances, sources, transfers, item, channels, issues = row
         stock = Stock(sku, version, movements, changed_at)
         if published:
