@@ -26,6 +26,7 @@ from deploy.local.demo.play import APP_ID, Play
 from deploy.local.demo.programs import start_channel, start_worker
 from deploy.local.demo.stack import DemoError, Stack, clean_environment
 from deploy.local.errors import LocalKafkaError
+from topics.admin import Kafka, TopicsError
 from topics.catalogue import all_topics
 from topics.settings import KafkaSettings, SettingsError
 
@@ -95,10 +96,10 @@ def demo(
     try:
         return _demo(console, options)
     except SettingsError as error:
-        console.print(f"refused: {error}", markup=False, highlight=False)
+        console.print(f"refused: {error}", markup=False, highlight=False, soft_wrap=True)
         return EXIT_REFUSED
-    except (DemoError, LocalKafkaError, ValueError, duckdb.Error, KafkaException, OSError) as error:
-        console.print(f"\nerror: {error}", style="red", markup=False, highlight=False)
+    except (DemoError, LocalKafkaError, TopicsError, ValueError, duckdb.Error, KafkaException, OSError) as error:
+        console.print(f"\nerror: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_DIFFERS
     except _Interrupted:
         console.print("\nstopped", style="dim")
@@ -109,7 +110,8 @@ def _demo(console: Console, options: Options) -> int:
     began = time.monotonic()
     folder = new_folder()
     console.print("\n[bold]stockstream[/bold]  five years of a retailer, sent through Kafka in half a minute\n")
-    console.print("  [dim]starting Kafka, while the data is made ready (the first time takes longer)[/dim]\n")
+    doing = "using the Kafka of KAFKA_BOOTSTRAP" if os.environ.get(BOOTSTRAP) else "starting Kafka"
+    console.print(f"  [dim]{doing}, while the data is made ready (the first time takes longer)[/dim]\n")
     with ExitStack() as closing:
         thread = closing.enter_context(ThreadPoolExecutor(1))
         written = thread.submit(_write, options)
@@ -193,6 +195,7 @@ def _keep_log(cluster: Cluster, folder: Path) -> None:
 
 def _refuse_used(settings: KafkaSettings) -> None:
     """Old records would be counted, too: the demo checks every number, and needs topics that are empty."""
+    Kafka(settings).metadata()
     used = records_in(settings, [topic.name for topic in all_topics(APP_ID)])
     if used:
         name, count = max(used.items(), key=lambda entry: entry[1])
