@@ -6,6 +6,7 @@ from typing import Any
 
 import faust
 import faust.streams
+from aiokafka import codec
 from faust.transport.drivers import aiokafka as driver
 
 from streams.engine.consumer import BatchConsumer
@@ -67,9 +68,11 @@ class BatchTransport(driver.Transport):
 
 
 def install(app: Any, runtime: Runtime) -> None:
-    """Put the transport under an app. Raises RuntimeError without Faust's compiled parts."""
+    """Put the transport under an app. Raises RuntimeError without Faust's compiled parts or aiokafka's codecs."""
     if faust.streams._CStreamIterator is None:
         raise RuntimeError("faust-streaming has no compiled parts: install its wheel (make install)")
+    if not (codec.has_snappy() and codec.has_lz4() and codec.has_zstd()):
+        raise RuntimeError("aiokafka cannot read what producers compress: install cramjam (make install)")
     app.runtime = runtime
     app.boot_strategy.enable_web = False  # Faust's command would start its own pages on our port
     app.transport = BatchTransport(app.conf.broker_consumer, app)

@@ -15,7 +15,7 @@ from typing import Any
 import faust
 import faust.streams
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, codec
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
@@ -173,6 +173,15 @@ def test_the_compiled_wheel_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert faust.streams._CStreamIterator is not None, "faust-streaming is installed without its compiled parts"
     monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
     with pytest.raises(RuntimeError, match="no compiled parts"):
+        install(None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["snappy", "lz4", "zstd"])
+def test_every_codec_of_producers_is_asked_for(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """One batch in a codec that cannot be read would end the worker at each start."""
+    assert getattr(codec, f"has_{name}")(), f"aiokafka cannot read {name}: cramjam is not installed"
+    monkeypatch.setattr(codec, f"has_{name}", lambda: False)
+    with pytest.raises(RuntimeError, match="cramjam"):
         install(None, None)  # type: ignore[arg-type]
 
 
