@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from streams import poison
+from streams import app, poison
 from streams.core import ledger
 from streams.core.ledger import Partition, PoisonError
+from streams.settings import Configuration, WorkerSettings
 from tests.builders.events import policy, received
 from topics.catalogue import WAREHOUSE
 from topics.codec import encode
+from topics.settings import KafkaSettings
 
 
 @dataclass
@@ -53,6 +55,13 @@ def test_the_rules_fail_and_the_record_is_buried_after_the_restart(
     assert again.stock("RETRO-CLOCK") is not None
     assert again.stock("WOOL-SCARF") is not None
     assert batch.tally.outcomes == {(WAREHOUSE.name, "applied"): 2, (WAREHOUSE.name, "dead_lettered"): 1}
+
+
+def test_a_worker_starts_with_the_note_of_the_last_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(app, "check_inputs", lambda *_: 4)
+    poison.add(tmp_path, ("warehouse.movements.v1", 3, 77))
+    made = app.create(Configuration(WorkerSettings(data_dir=tmp_path), KafkaSettings(), policy()))
+    assert made.runtime.poison == {("warehouse.movements.v1", 3, 77)}
 
 
 def test_a_line_cut_short_is_ignored(tmp_path: Path) -> None:
