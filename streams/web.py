@@ -1,6 +1,6 @@
 """The worker's HTTP: health, metrics and the API, on its own aiohttp (contract section 8).
 
-Rows are read as they were last published: a request waits for the open window of a SKU rather than show what is not
+Stock is told as it was last published: a request waits for the transaction under way rather than show what is not
 durable. Answers are bounded.
 """
 
@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from streams import VERSION
 from streams.core.desk import Told
 from streams.core.ledger import Partition
-from streams.core.outputs import discrepancy_fields, shown, sync_fields
+from streams.core.outputs import discrepancy_fields
 from streams.engine.runtime import Runtime
 from streams.metrics import Metrics
 from topics.catalogue import INPUTS
@@ -27,7 +27,6 @@ from topics.murmur2 import partition_of
 BROKER_SILENT_SECONDS = 20.0
 """Ticks are committed every few seconds; without a commit for so long the broker is not there."""
 MAX_DISCREPANCIES = 1000
-MAX_FLUSHES = 10
 
 
 class Site:
@@ -101,23 +100,13 @@ class Site:
         sku = request.match_info["sku"]
         key = sku.encode("utf-8", "surrogatepass")
         number = partition_of(key, self.runtime.partitions)
-        ledger = await self._settled(number, key)
+        if number in self.runtime.ledgers and (writer := self.runtime.writers.get(number)) is not None:
+            await writer.landed()
+        ledger = self.runtime.ledgers.get(number)  # looked up after the wait: partitions come and go
         if ledger is None:
             return self._elsewhere(number, sku)
-        row = ledger.stock(sku) if key in ledger.rows else None
-        what = shown(row, ledger.policy) if row is not None else None
-        if row is None or what is None or row.published is None:
-            return _json({"error": "unknown sku", "sku": sku}, 404)
-        return _json(sync_fields(row, what, row.published))
-
-    async def _settled(self, number: int, key: bytes) -> Partition | None:
-        """The ledger, at a moment when its open window does not hold the row."""
-        for _ in range(MAX_FLUSHES):
-            ledger, writer = self.runtime.ledgers.get(number), self.runtime.writers.get(number)
-            if ledger is None or writer is None or key not in ledger.touched:
-                return ledger
-            await writer.flush()
-        return self.runtime.ledgers.get(number)
+        told = ledger.told(sku)
+        return _json(told) if told is not None else _json({"error": "unknown sku", "sku": sku}, 404)
 
     def _elsewhere(self, number: int, sku: str) -> web.Response:
         owner = self._owner(number)

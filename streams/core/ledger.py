@@ -10,13 +10,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from streams.core.desk import Desk
 from streams.core.memory import PartitionMemory
-from streams.core.outputs import MAX_CAUSES, Basis, Output, basis, discrepancy_value, shown, sync_value
+from streams.core.outputs import (
+    MAX_CAUSES,
+    Basis,
+    Output,
+    basis,
+    discrepancy_value,
+    shown,
+    shown_of,
+    sync_fields,
+    sync_value,
+)
 from streams.core.reports import sent
 from streams.core.requests import command, item_facts, set_item, set_policy
 from streams.core.rows import (
@@ -306,6 +316,17 @@ class Partition:
             row = self.rows[key] = decode_row(row)
         return row
 
+    def told(self, sku: str) -> dict[str, Any] | None:
+        """The last sync update of a SKU, what the open window changes left out; None if there was none."""
+        key = sku.encode("utf-8", "surrogatepass")
+        stock, touched = self._row(key), self.touched.get(key)
+        if stock is None or stock.published is None:
+            return None
+        before = touched.before if touched is not None else basis(stock)
+        if before is None:
+            return None
+        return sync_fields(stock, shown_of(before, self.policy), stock.published)
+
     def _touch(self, key: bytes) -> Touched:
         row = self.touched.get(key)
         if row is None:
@@ -357,6 +378,9 @@ class Partition:
         now = shown(stock, self.policy)
         if now is None:
             return
+        before = row.before
+        if before is not None and before[0] == now[0] and not row.forced and shown_of(before, self.policy) == now:
+            return  # only the item has changed, and says what was so without it
         stock.published = Published(stock.version, stock.changed_at, tuple(row.causes), row.cause_count)
         for name, chain in now[1].items():
             sent(stock.channel(name), stock.version, chain.quantity)

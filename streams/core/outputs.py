@@ -9,8 +9,8 @@ import orjson
 
 from streams.core.desk import Told
 from streams.core.issue import Issue
-from streams.core.numbers import Chain, Numbers, chains, numbers
-from streams.core.stock import Published, Stock, moment
+from streams.core.numbers import Chain, Numbers, chain, chains, listed, numbers
+from streams.core.stock import ItemFacts, Published, Stock, moment
 from topics.policy import Policy
 
 MAX_CAUSES = 5
@@ -19,7 +19,7 @@ MAX_CAUSES = 5
 Shown = tuple[Numbers, dict[str, Chain]]
 """Everything of a sync update but its version, time and causes."""
 Basis = tuple[Numbers, int | None, tuple[str, ...] | None]
-"""What `Shown` follows from under one policy. Equal: there is nothing to publish."""
+"""What `Shown` follows from under one policy (numbers, safety stock, channels). Equal: there is nothing to publish."""
 
 
 class Output(NamedTuple):
@@ -47,6 +47,13 @@ def basis(stock: Stock) -> Basis | None:
         return None
     item = stock.item
     return (numbers(stock), None, None) if item is None else (numbers(stock), item.safety_stock, item.channels)
+
+
+def shown_of(what: Basis, policy: Policy) -> Shown:
+    """What follows from it."""
+    found, safety_stock, channels = what
+    item = None if channels is None else ItemFacts("", None, None, None, safety_stock, channels)
+    return found, {name: chain(found, policy.channels[name], item) for name in listed(policy, item)}
 
 
 def sync_fields(stock: Stock, what: Shown, published: Published) -> dict[str, Any]:

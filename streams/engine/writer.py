@@ -50,6 +50,8 @@ class PartitionWriter:
         self._opened = 0.0
         self._filled, self._urgent, self._clean = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._clean.set()
+        self._landed = asyncio.Event()
+        self._landed.set()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -110,6 +112,12 @@ class PartitionWriter:
         await self._clean.wait()
         self._urgent.clear()
 
+    async def landed(self) -> None:
+        """Wait until no window is on its way: what the ledger tells without its open window is durable, until the next
+        await. With `flush` one could wait for ever while records come in."""
+        while not self._landed.is_set():
+            await self._landed.wait()
+
     async def close(self) -> None:
         """Let go of the producer; an open transaction is aborted by the next owner."""
         if self._task is not None:
@@ -125,12 +133,15 @@ class PartitionWriter:
                 events, self._events = self._events, 0
                 # Encoded before the next await: no later fold may show in this transaction.
                 began = time.perf_counter()
+                self._landed.clear()
                 batch = self._ledger().close()
                 self.runtime.observer.closed(time.perf_counter() - began)
                 self._filled.clear()
                 await asyncio.wait_for(self._commit(batch, events), self.runtime.options.commit_timeout)
                 if not self._events:
                     self._clean.set()
+                self._landed.set()
+                await asyncio.sleep(0)  # let those look who wait for it
         except Exception as exc:  # fenced, timed out, refused: whatever it was, the transaction is void
             crash("commit_failed", exc)
 

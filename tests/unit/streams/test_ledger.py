@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,6 +204,32 @@ def test_items_change_what_channels_get() -> None:
     assert quantities == [5, 3, 5, 5]
     assert b"NOBODY" not in reader.ledger.rows
     assert b"NOBODY" not in reader.changelog
+
+
+def test_an_item_that_shows_nothing_new_is_silent() -> None:
+    """It names the channels and the safety stock that the SKU had without it."""
+    log = Log().say(received(SKU, 5), item(SKU, safety_stock=0, listings={"shopify": {}}))
+    reader = Reader()
+    reader.read(log.records[:1])
+    assert reader.read(log.records[1:]).outputs == []
+    assert [update.version for update in reader.syncs()] == [1]
+
+
+def test_what_was_told_is_told_while_a_window_is_open() -> None:
+    """Neither the new numbers under the old version, nor the other way round."""
+    reader = Reader()
+    log = Log().say(received(SKU, 5), shipped(SKU, 2))
+    assert reader.ledger.told(SKU) is None
+    reader.fold(log.records[:1])
+    assert reader.ledger.told(SKU) is None
+    reader.close()
+    first = reader.ledger.told(SKU)
+    reader.fold(log.records[1:])
+    assert reader.ledger.told(SKU) == first
+    reader.close()
+    second = reader.ledger.told(SKU)
+    assert [told and (told["version"], told["on_hand"]) for told in (first, second)] == [(1, 5), (2, 3)]
+    assert orjson.loads(reader.values(SYNC)[-1]) == orjson.loads(orjson.dumps(second))
 
 
 def test_a_row_of_which_only_the_catalogue_knew_goes_on() -> None:
