@@ -68,6 +68,11 @@ class Policy(_Part):
 
     @model_validator(mode="after")
     def _known_words(self) -> Self:
+        for name, channel in self.channels.items():
+            places = [] if channel.locations == "all" else channel.locations
+            for place in places:
+                if places.count(place) > 1:  # its goods would be offered twice
+                    raise ValueError(f"channels.{name}.locations: {place} stands there twice")
         unknown = set(self.grace_seconds) - {"default", *GRACED}
         if unknown:
             word = sorted(unknown)[0]
@@ -84,7 +89,7 @@ class Policy(_Part):
         own: dict[str | None, Any] = {k: v for k, v in self.count_tolerance.items() if isinstance(v, dict)}
         rest = {k: v for k, v in self.count_tolerance.items() if k not in own}
         parts: dict[str | None, Any] = {None: rest, **own}
-        return {name: Tolerance.model_validate(value) for name, value in parts.items()}
+        return {name: _tolerance(name, value) for name, value in parts.items()}
 
     def tolerance(self, item_class: str | None) -> Tolerance:
         """The tolerance for counts of an item of this class."""
@@ -100,6 +105,27 @@ class Policy(_Part):
         return own if own is not None else self.grace_seconds.get("default", 300)
 
 
+def _tolerance(name: str | None, value: Any) -> Tolerance:
+    try:
+        return Tolerance.model_validate(value)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        parts = ["count_tolerance", *([name] if name is not None else []), *map(str, first["loc"])]
+        raise ValueError(f"{'.'.join(parts)}: {first['msg']}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key that stands twice in one mapping, where YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def parse_policy(text: str, origin: str = "policy") -> Policy:
     """Read a policy from YAML.
 
@@ -107,7 +133,7 @@ def parse_policy(text: str, origin: str = "policy") -> Policy:
         PolicyError: one line that names the field.
     """
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as exc:
         raise PolicyError(f"{origin}: not YAML: {' '.join(str(exc).split())}") from None
     try:
@@ -115,7 +141,9 @@ def parse_policy(text: str, origin: str = "policy") -> Policy:
     except ValidationError as exc:
         first = exc.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise PolicyError(f"{origin}: {place}{': ' if place else ''}{first['msg']}") from None
+        raise PolicyError(
+            f"{origin}: {place}{': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def load_policy(path: Path) -> Policy:

@@ -178,6 +178,8 @@ class KafkaSettings(Settings):
         """Read the KAFKA_ variables. Raises SettingsError, also for a name that is nearly one of ours."""
         own = {k: v for k, v in os.environ.items() if k.startswith("KAFKA_") and k.split("_")[1] not in _AMBIENT}
         refuse_unknown("KAFKA_", cls.known(), near_only=True, environ=own)
+        for prefix in ("KAFKA_SASL_", "KAFKA_SSL_", "KAFKA_SECURITY_"):  # silence would be unsafe
+            refuse_unknown(prefix, {name for name in cls.known() if name.startswith(prefix)}, environ=own)
         return load_settings(cls, **overrides)
 
     @field_validator("bootstrap")

@@ -106,6 +106,8 @@ def test_a_secret_is_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"KAFKA_BOOTSTRAP_SERVERS": "a:1"}, "KAFKA_BOOTSTRAP_SERVERS: unknown; did you mean KAFKA_BOOTSTRAP?"),
         ({"KAFKA_BOOTSTRAPS": "a:1"}, "KAFKA_BOOTSTRAPS: unknown; did you mean KAFKA_BOOTSTRAP?"),
         ({"KAFKA_SASL_PASSWORD_FILES": "x"}, "KAFKA_SASL_PASSWORD_FILES: unknown; did you mean"),
+        ({"KAFKA_SSL_KEYSTORE_TYPE": "x"}, "KAFKA_SSL_KEYSTORE_TYPE: unknown; "),
+        ({"KAFKA_SASL_OAUTHBEARER_CONFIG": "x"}, "KAFKA_SASL_OAUTHBEARER_CONFIG: unknown; "),
     ],
 )
 def test_what_cannot_be_right_is_refused_in_one_line(
