@@ -65,12 +65,15 @@ class StockTable(faust.Table):
 
     async def on_recovery_completed(self, active_tps: Any, standby_tps: Any) -> None:  # noqa: ARG002
         """All rows are here: build the ledgers, read the memory back, apply a changed policy."""
+        writers = dict(self.runtime.writers)
         try:
             await self._take_over(self.app.consumer_generation_id)
         except RowError as exc:
             crash("unreadable_row", exc)
         except Exception as exc:  # Faust would not look at it
-            crash("recovery_failed", exc)
+            if writers == self.runtime.writers:
+                crash("recovery_failed", exc)
+            log.info("recovery_abandoned", why=repr(exc))  # a stop or a rebalance closed them under us
 
     async def _take_over(self, generation: int) -> None:
         runtime, writers = self.runtime, dict(self.runtime.writers)
