@@ -112,3 +112,10 @@ class Reader:
 
     def dead_letters(self) -> list[Output]:
         return [output for output in self.outputs if output.topic.endswith(".dlq")]
+
+    def by_key(self) -> dict[tuple[str, bytes | None], list[Output]]:
+        """The outputs of each topic and key, in order."""
+        found: dict[tuple[str, bytes | None], list[Output]] = {}
+        for output in self.outputs:
+            found.setdefault((output.topic, output.key), []).append(output)
+        return found
