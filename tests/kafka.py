@@ -7,7 +7,7 @@ stockstream's topics there are touched.
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -51,14 +51,14 @@ def empty(bootstrap: str, *, only_ours: bool) -> None:
         wait_until(lambda: not set(doomed) & set(_topics(admin)), GONE_WITHIN_S, "the topics are deleted")
 
 
-def wait_served(bootstrap: str) -> None:
+def wait_served(bootstrap: str, also: Container[str] = ()) -> None:
     """Until every partition of our topics answers: a new topic is listed a little before its leader takes it over."""
     admin = admin_client(bootstrap)
     topics = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     latest = {
         TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
         for name, topic in topics.items()
-        if is_ours(name)
+        if is_ours(name) or name in also
         for partition in topic.partitions
     }
     wait_until(lambda: _all_answer(admin, latest), SERVED_WITHIN_S, "all partitions have a leader that serves")

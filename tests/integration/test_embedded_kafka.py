@@ -18,7 +18,7 @@ from deploy.local.cluster import Cluster, local_kafka
 from deploy.local.errors import LocalKafkaError
 from deploy.local.orphans import runs
 from deploy.local.ports import free_ports, is_free
-from tests.kafka import admin_client, wait_until
+from tests.kafka import admin_client, wait_served, wait_until
 
 TOPIC = "clock.repairs"
 
@@ -26,6 +26,8 @@ TOPIC = "clock.repairs"
 def create(bootstrap: str, replicas: int = 1) -> AdminClient:
     admin = admin_client(bootstrap)
     admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=replicas)])[TOPIC].result(20)
+    wait_until(lambda: bool(admin.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions), 20, "the topic is listed")
+    wait_served(bootstrap, also=(TOPIC,))
     return admin
 
 
@@ -47,6 +49,7 @@ def produce(bootstrap: str, values: list[str]) -> list[str]:
 
 def stored(bootstrap: str) -> list[str]:
     """All values up to the high watermark."""
+    wait_served(bootstrap, also=(TOPIC,))
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "log_level": 0})
     try:
         partition = TopicPartition(TOPIC, 0, 0)
