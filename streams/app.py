@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from streams import logs, poison
+from streams.clock import Clock, strike
 from streams.core.ledger import PoisonError
 from streams.engine.crash import OffsetJumpError, crash
 from streams.engine.runtime import Options, Runtime
@@ -167,18 +168,13 @@ def _services(app: Any, runtime: Runtime, metrics: Metrics, config: Configuratio
         log.info("listening", url=f"http://{host}:{runner.addresses[0][1]}")
 
     @app.task
-    async def clock() -> None:
+    async def tick() -> None:
         """A tick per partition: grace periods run out inside the log."""
+        clock = Clock()
         while not app.should_stop:
             await asyncio.sleep(config.worker.tick_seconds)
-            if app.rebalancing or app.should_stop:  # at a stop the windows are drained: none may open again
-                continue
-            now_ms = int(time.time() * 1000)
-            for number, ledger in list(runtime.ledgers.items()):
-                writer = runtime.writers.get(number)
-                if writer is not None and writer.ledger is ledger:
-                    ledger.strike(now_ms)
-                    writer.add(0)
+            if not (app.rebalancing or app.should_stop):  # at a stop the windows are drained: none may open again
+                strike(app, runtime, clock, int(time.time() * 1000))
 
     @app.task
     async def watchdog() -> None:

@@ -16,12 +16,12 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from streams import VERSION
+from streams.clock import highwaters
 from streams.core.desk import Told
 from streams.core.ledger import Partition
 from streams.core.outputs import discrepancy_fields
 from streams.engine.runtime import Runtime
 from streams.metrics import Metrics
-from topics.catalogue import INPUTS
 from topics.murmur2 import partition_of
 
 BROKER_SILENT_SECONDS = 20.0
@@ -81,18 +81,9 @@ class Site:
 
     async def scrape(self, request: web.Request) -> web.Response:
         """Prometheus."""
-        self.metrics.gauges(self.runtime, self._highwaters())
+        self.metrics.gauges(self.runtime, highwaters(self.app))
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encoder(self.metrics.registry), headers={"Content-Type": content_type})
-
-    def _highwaters(self) -> dict[tuple[str, int], int]:
-        names = {topic.name for topic in INPUTS}
-        try:
-            assigned = [tp for tp in self.app.consumer.assignment() if tp.topic in names]
-            found = {(tp.topic, tp.partition): self.app.consumer.highwater(tp) for tp in assigned}
-        except Exception:  # between two assignments aiokafka knows no highwater and says so in several ways
-            return {}
-        return {place: end for place, end in found.items() if end is not None}
 
     # -- api ------------------------------------------------------------------------------------------------------
     async def stock(self, request: web.Request) -> web.Response:
