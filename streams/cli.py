@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import os
+import sys
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -29,6 +31,12 @@ By = Annotated[str, typer.Option(help="Who does it; kept with the discrepancy.")
 Note = Annotated[str, typer.Option(help="Why; kept with the discrepancy.")]
 DEFAULT_APP = "stockstream"
 SEND_SECONDS = 30.0
+PIPED_COLUMNS = 200
+"""Into a file or another program nothing is cut to the 80 columns of a terminal that is not there."""
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_COLUMNS)
 
 
 @app.command()
@@ -58,7 +66,7 @@ def stock(sku: str, app_id: AppId = DEFAULT_APP, as_json: AsJson = False) -> Non
     if as_json:
         typer.echo(orjson.dumps(sync_fields(row, what, row.published)).decode())
         return
-    console = Console()
+    console = _console()
     console.print(explain.headline(row, what[0]))
     for line in explain.channel_lines(row, what[0], policy):
         console.print(line)
@@ -79,7 +87,7 @@ def explain_sku(
     row, policy = reader.row(sku)
     if row is None:
         raise _failed(f"{sku!r} is unknown: no movement of it was applied")
-    found, console = numbers(row), Console()
+    found, console = numbers(row), _console()
     console.print(explain.headline(row, found))
     for line in explain.channel_lines(row, found, policy):
         console.print(line)
@@ -125,13 +133,13 @@ def discrepancies(
     for column in ("id", "kind", "sku", "expected", "observed", "status"):
         table.add_column(column, no_wrap=column == "id")
     for d in found:
-        place = d.location or d.channel or d.reference or ", ".join(d.sources)
-        where = f"{shown_text(d.sku)} at {shown_text(place)}"
+        place = d.location or d.channel or d.reference
+        where = shown_text(d.sku) + (f" at {shown_text(place)}" if place else f" by {shown_text(', '.join(d.sources))}")
         status_words = f"{d.status} {d.opened_at:%Y-%m-%d %H:%M}"
         table.add_row(
             d.discrepancy_id, f"{d.kind} ({d.severity})", where, str(d.expected), str(d.observed), status_words
         )
-    Console().print(table if found else "no discrepancies")
+    _console().print(table if found else "no discrepancies")
 
 
 @app.command()
