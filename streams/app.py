@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import sys
 import time
 from pathlib import Path
@@ -164,7 +165,7 @@ def _services(app: Any, runtime: Runtime, metrics: Metrics, config: Configuratio
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as exc:
-            crash("web_port_taken", f"STOCKSTREAM_WEB_PORT={port}: cannot listen on {host}: {exc.strerror or exc}")
+            crash("web_port_taken", _taken(host, port, exc))
         log.info("listening", url=f"http://{host}:{runner.addresses[0][1]}")
 
     @app.task
@@ -189,6 +190,10 @@ def _services(app: Any, runtime: Runtime, metrics: Metrics, config: Configuratio
                 crash("stuck", f"no progress in rebalance or recovery for {runtime.options.stuck_timeout:.0f} s")
 
 
+def _taken(host: str, port: int, error: OSError) -> OSError:
+    return OSError(f"STOCKSTREAM_WEB_PORT={port}: cannot listen on {host}: {error.strerror or error}")
+
+
 def refuse(error: Exception, status: int) -> SystemExit:
     """One line on stderr, and the exit status of a program that could not start."""
     sys.stderr.write(f"stockstream: {error}\n")
@@ -202,6 +207,11 @@ def build() -> Any:
     except SettingsError as exc:
         raise refuse(exc, EXIT_REFUSED) from None
     gc.set_threshold(*GC_THRESHOLDS)
+    host, port = config.worker.web_host, config.worker.web_port
+    try:  # before the group gives us partitions that we would have to leave again
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as exc:
+        raise refuse(_taken(host, port, exc), 1) from None
     try:
         return create(config)
     except TopicsError as exc:
