@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,14 +124,15 @@ def _letters(play: Play, *, fine: bool) -> str:
 
 def _where_to_look(console: Console, play: Play, folder: Path, *, kept: bool) -> None:
     console.print("\n[bold]where to look next[/bold]")
+    python = _python()
     if kept:
         lines = [
             f"{url(play.ports.worker)}/{'':<23} the worker's page; /metrics, /api/discrepancies",
             *(f"{url(play.ports.sinks[c])}/api/status{'':<13} the sink of {c}" for c in play.channels),
             f"export KAFKA_BOOTSTRAP={play.bootstrap:<22} and then, in this folder:",
-            f"{'python -m streams explain RETRO-CLOCK':<46} why a channel shows what it shows",
-            f"{'python -m streams discrepancies':<46} what people have to look at",
-            f"{'python -m topics dlq list':<46} what could not be processed, and why",
+            f"{f'{python} -m streams explain RETRO-CLOCK':<46} why a channel shows what it shows",
+            f"{f'{python} -m streams discrepancies':<46} what people have to look at",
+            f"{f'{python} -m topics dlq list':<46} what could not be processed, and why",
             "everything is left running: Ctrl-C stops it",
         ]
     else:
@@ -141,6 +143,12 @@ def _where_to_look(console: Console, play: Play, folder: Path, *, kept: bool) ->
         ]
     for line in [*lines, f"{folder}  logs of this run"]:
         console.print(f"  {line}", highlight=False, style="dim", soft_wrap=True)
+
+
+def _python() -> str:
+    """How a person calls this Python from here."""
+    path, here = Path(sys.executable), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _differences(console: Console, wrong: list[str]) -> None:
