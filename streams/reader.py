@@ -16,6 +16,7 @@ from topics.catalogue import DISCREPANCIES, MOVEMENTS, changelog
 from topics.codec import decode_discrepancy
 from topics.murmur2 import partition_of
 from topics.policy import Policy
+from topics.rerouted import Header, headers_of
 from topics.settings import KafkaSettings
 from topics.updates import Discrepancy
 
@@ -38,7 +39,7 @@ class Entry:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[Header]
 
 
 class Reader:
@@ -70,6 +71,8 @@ class Reader:
         try:
             low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CALL_SECONDS)
             return int(low)
+        except KafkaException as exc:
+            raise ReadError(f"{topic} partition {partition}: {exc.args[0].str()}") from None
         finally:
             consumer.close()
 
@@ -154,7 +157,7 @@ def _until(consumer: Consumer, end: int) -> Iterator[Entry]:
                 message.timestamp()[1],
                 message.key(),
                 message.value(),
-                message.headers() or [],  # type: ignore[arg-type]
+                headers_of(message),
             )
             if offset == end - 1:
                 return

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 
 from topics.catalogue import BY_NAME, REROUTED
 from topics.refusals import Bad
-from topics.rerouted import Header, origin_headers
+from topics.rerouted import DROPPED, Header, fitting, origin_headers
 
 CONNECT = "__connect.errors."
 OURS = "stockstream."
 REASON = f"{OURS}reason"
-DROPPED = f"{OURS}headers_dropped"
-"""How many inbound headers did not fit."""
 TRUNCATED = f"{OURS}key_truncated"
 """How many bytes the key had, where it was cut."""
 
-MAX_HEADERS = 100
-MAX_HEADER_BYTES = 64 * 1024
 MAX_KEY_BYTES = 8 * 1024
 KEPT_OF_TOO_LARGE = 1024
 """The record must fit into the broker's limit, or the partition would stop at it for ever."""
@@ -48,7 +44,7 @@ def bury(  # noqa: PLR0917 - a record's own fields, in Kafka's order
 ) -> DeadLetter:
     """The dead letter of a record. `stage` is where it failed (decode, step, push), `connector` who refused it."""
     received = list(headers)
-    kept, dropped = _kept(received)
+    kept, dropped = fitting(sent_headers(received))
     own: list[Header] = [
         (f"{CONNECT}topic", record_topic.encode()),
         (f"{CONNECT}partition", b"%d" % partition),
@@ -74,15 +70,3 @@ def bury(  # noqa: PLR0917 - a record's own fields, in Kafka's order
 def sent_headers(headers: Iterable[Header]) -> list[Header]:
     """The headers that the sender gave, in order, without ours: nobody can forge where a record came from."""
     return [(name, value) for name, value in headers if not name.startswith((CONNECT, OURS))]
-
-
-def _kept(headers: Iterable[Header]) -> tuple[list[Header], int]:
-    kept: list[Header] = []
-    room = MAX_HEADER_BYTES
-    sent = sent_headers(headers)
-    for name, value in sent:
-        size = len(name.encode("utf-8", "surrogatepass")) + len(value or b"")
-        if len(kept) < MAX_HEADERS and size <= room:
-            kept.append((name, value))
-            room -= size
-    return kept, len(sent) - len(kept)

@@ -143,10 +143,10 @@ class Desk:
                 break
             deadline, sku, key = heapq.heappop(self._due)
             self._outlasted(lookup(sku), key, deadline, now)
-        for slot in list(self._unstamped)[:MAX_PER_TICK]:
+        for slot in sorted(self._unstamped)[:MAX_PER_TICK]:  # the order is that of a worker that was restarted, too
             del self._unstamped[slot]
             self._stamp(lookup(slot[0]), slot[1], now)
-        for slot in list(self._repeats)[:MAX_PER_TICK]:
+        for slot in sorted(self._repeats)[:MAX_PER_TICK]:
             self._tell_repeat(lookup(slot[0]), slot, now)
 
     def has_work(self, now: int) -> bool:

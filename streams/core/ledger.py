@@ -47,7 +47,7 @@ from topics.dead_letters import bury
 from topics.events import Command, Event, Item, Report, Resync, Tick
 from topics.murmur2 import partition_of
 from topics.policy import Policy
-from topics.rerouted import origin_of, reroute_headers
+from topics.rerouted import Header, origin_of, reroute_headers
 
 CONNECTOR = "stockstream-worker"
 SKEWED_MS = 5 * 60 * 1000
@@ -69,7 +69,7 @@ class Record(Protocol):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[Header]
 
 
 @dataclass(slots=True)
@@ -126,6 +126,8 @@ class Partition:
         self.books = Books(policy, PartitionMemory(policy.memory.records), Desk(policy))
         self.touched: dict[bytes, Touched] = {}
         self.outputs: list[Output] = []
+        self.carried = 0
+        """Bytes of dead letters and rerouted records in the open window."""
         self.tally = Tally()
         self._policy_value = orjson.dumps(policy.model_dump(mode="json"))
         self._stored_policy: bytes | None = None
@@ -290,6 +292,7 @@ class Partition:
             topic.name, self.number, record.offset, record.key, record.value, record.headers, bad, stage, CONNECTOR
         )
         self.outputs.append(Output(letter.topic, self.number, letter.key, letter.value, letter.headers))
+        self.carried += len(letter.value or b"")
         self.tally.outcomes[topic.name, "dead_lettered"] += 1
         self.tally.reasons[topic.name, bad.reason] += 1
         if advance:
@@ -302,6 +305,7 @@ class Partition:
         headers = tuple(reroute_headers(topic.name, self.number, record.offset, record.headers))
         target = partition_of(record.key or b"", self.partitions)
         self.outputs.append(Output(REROUTED.name, target, record.key, record.value, headers, record.timestamp))
+        self.carried += len(record.value or b"")
         self.tally.outcomes[topic.name, "rerouted"] += 1
         return self.books.memory.advance(topic.name, record.offset + 1)
 
@@ -345,11 +349,6 @@ class Partition:
         return row.stock
 
     # -- a window out -----------------------------------------------------------------------------------------------
-    @property
-    def is_idle(self) -> bool:
-        """Would closing the window write anything but a position?"""
-        return not self.touched and not self.outputs
-
     def close(self) -> Batch:
         """End the window. Everything is encoded here, at once: no later fold may show in its transaction."""
         rows: list[tuple[bytes, bytes]] = []
@@ -367,7 +366,7 @@ class Partition:
         memory = self.books.memory
         position = encode_position(self.positions, memory.forgotten, memory.voided, self.books.desk.now, memory.limit)
         rows.append((POSITION_KEY, position))
-        self.touched, self.outputs, self.tally = {}, [], Tally()
+        self.touched, self.outputs, self.carried, self.tally = {}, [], 0, Tally()
         return Batch(rows, outputs, dict(self.positions), tally)
 
     def _publish(self, key: bytes, row: Touched) -> None:

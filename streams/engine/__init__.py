@@ -2,6 +2,7 @@
 
     runtime.py   what all parts share: options, ledgers and writers by partition number
     slices.py    fetched records that know the position they were read from
+    names.py     header names that are not UTF-8
     consumer.py  back-pressure, the guard against holes, seeking to our own positions, fencing, draining
     writer.py    one transactional producer per partition number, one transaction per window
     table.py     rows restored from the changelog in batches

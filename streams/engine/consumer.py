@@ -21,6 +21,7 @@ from streams.engine.crash import OffsetJumpError, crash
 from streams.engine.runtime import Runtime
 from streams.engine.slices import Slice, SliceThread
 from streams.engine.writer import PartitionWriter
+from topics.catalogue import CLOCK
 
 log = structlog.get_logger("stockstream.engine")
 
@@ -186,7 +187,11 @@ class BatchConsumer(driver.Consumer):
                 return  # another rebalance began; its own seek follows
             position = ledger.positions.get(tp.topic)
             if position is not None and position < first:
-                crash("retention_overtook", OffsetJumpError(_gap(tp, position, first)))
+                if tp.topic != CLOCK.name:
+                    crash("retention_overtook", OffsetJumpError(_gap(tp, position, first)))
+                # Ticks are kept for a day: a worker that was away for longer goes on with the next one.
+                log.info("ticks_skipped", partition=tp.partition, ticks=first - position)
+                position = ledger.positions[tp.topic] = first
             wanted[tp] = first if position is None else position
         await self.seek_wait(wanted)
         self._expected.update(wanted)
@@ -211,8 +216,10 @@ class BatchConsumer(driver.Consumer):
         offsets = {tp: end for tp, end in offsets.items() if self._offered.get(tp) != end and tp in self.assignment()}
         if not offsets:
             return False
-        self._offered.update(offsets)
-        return bool(await self._commit(offsets))
+        committed = bool(await self._commit(offsets))
+        if committed:  # else they are offered again
+            self._offered.update(offsets)
+        return committed
 
     async def wait_empty(self) -> None:
         """Accept nothing more, finish the running chunk, commit the windows. Faust calls it on stop, too."""

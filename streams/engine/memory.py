@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from streams.core.ledger import Partition
 from streams.engine.runtime import Runtime
 from topics.catalogue import BY_NAME, REMEMBERED
+from topics.rerouted import Header, headers_of
 
 BATCH = 10_000
 STALLED_SECONDS = 30.0
@@ -35,7 +36,7 @@ class _Record:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[Header]
 
 
 @dataclass(slots=True)
@@ -126,4 +127,4 @@ def _remember(ledger: Partition, topic: str, record: _Record, stretch: _Stretch)
 
 def _record(message: Any) -> _Record:
     _, timestamp = message.timestamp()
-    return _Record(message.offset(), timestamp, message.key(), message.value(), message.headers() or [])
+    return _Record(message.offset(), timestamp, message.key(), message.value(), headers_of(message))

@@ -20,6 +20,8 @@ class Options:
 
     window: float = 0.05
     max_window_events: int = 20_000
+    max_window_bytes: int = 16 << 20
+    """Of dead letters and rerouted records: a flood of large ones must not outlast the transaction's timeout."""
     chunk: int = 2_000
     max_inflight: int = 16
     drain_timeout: float = 20.0

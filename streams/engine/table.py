@@ -11,12 +11,14 @@ from typing import Any
 
 import faust
 import structlog
+from faust.types import TP
 
 from streams.core.ledger import Partition
 from streams.core.rows import RowError
-from streams.engine.crash import crash
+from streams.engine.crash import OffsetJumpError, crash
 from streams.engine.memory import rebuild
 from streams.engine.runtime import Runtime
+from streams.engine.writer import PartitionWriter
 
 log = structlog.get_logger("stockstream.engine")
 
@@ -77,12 +79,14 @@ class StockTable(faust.Table):
 
     async def _take_over(self, generation: int) -> None:
         runtime, writers = self.runtime, dict(self.runtime.writers)
+        restored, self._restored = self._restored, {}
+        await self._check_complete(writers, dict(self._position))
         ledgers: dict[int, Partition] = {}
         for number in writers:
             ledger = ledgers[number] = Partition(number, runtime.partitions, runtime.policy)
             ledger.poison = frozenset((topic, offset) for topic, place, offset in runtime.poison if place == number)
             try:
-                ledger.load(self._restored.pop(number, {}))
+                ledger.load(restored.pop(number, {}))
             except RowError as exc:
                 raise RowError(f"{self.changelog_topic_name} partition {number}: {exc}") from exc
             runtime.progress()
@@ -93,7 +97,7 @@ class StockTable(faust.Table):
         for number, ledger in ledgers.items():
             writer = writers[number]
             writer.ledger = ledger
-            while ledger.migrate(MIGRATE_ROWS):
+            while runtime.writers.get(number) is writer and ledger.migrate(MIGRATE_ROWS):
                 writer.add(1)
                 await writer.flush()
                 runtime.progress()
@@ -101,3 +105,10 @@ class StockTable(faust.Table):
         seconds, rows = time.monotonic() - self._began, sum(len(ledger.rows) for ledger in ledgers.values())
         runtime.observer.recovered(rows, remembered, seconds)
         log.info("recovered", rows=rows, remembered=remembered, partitions=sorted(ledgers), seconds=round(seconds, 3))
+
+    async def _check_complete(self, writers: dict[int, PartitionWriter], read: dict[TP, int]) -> None:
+        """A ledger of half the rows would be written over the whole one: trust what was read, not that it ended."""
+        for number, writer in writers.items():
+            position, end = read.get(TP(self.changelog_topic_name, number), -1) + 1, await writer.stable_end()
+            if position < end:
+                raise OffsetJumpError(f"{self.changelog_topic_name} partition {number}: read to {position} of {end}")

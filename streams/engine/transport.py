@@ -9,6 +9,7 @@ import faust.streams
 from aiokafka import codec
 from faust.transport.drivers import aiokafka as driver
 
+from streams.engine import names
 from streams.engine.consumer import BatchConsumer
 from streams.engine.runtime import Runtime
 
@@ -73,6 +74,7 @@ def install(app: Any, runtime: Runtime) -> None:
         raise RuntimeError("faust-streaming has no compiled parts: install its wheel (make install)")
     if not (codec.has_snappy() and codec.has_lz4() and codec.has_zstd()):
         raise RuntimeError("aiokafka cannot read what producers compress: install cramjam (make install)")
+    names.install()
     app.runtime = runtime
     app.boot_strategy.enable_web = False  # Faust's command would start its own pages on our port
     app.transport = BatchTransport(app.conf.broker_consumer, app)

@@ -81,6 +81,10 @@ class PartitionWriter:
                 return
             await asyncio.sleep(0.05)
 
+    async def stable_end(self) -> int:
+        """Up to where the changelog is decided: what a recovery must have read."""
+        return await self._end(isolation=1)
+
     async def _end(self, isolation: int) -> int:
         client = self.producer.client
         await client._wait_on_metadata(self.changelog)
@@ -102,7 +106,8 @@ class PartitionWriter:
 
     async def room(self) -> None:
         """Wait while the window is full."""
-        while self._events >= self.runtime.options.max_window_events:
+        options = self.runtime.options
+        while self._events >= options.max_window_events or self._ledger().carried >= options.max_window_bytes:
             self._urgent.set()
             await asyncio.sleep(0.002)
 
@@ -122,6 +127,8 @@ class PartitionWriter:
         """Let go of the producer; an open transaction is aborted by the next owner."""
         if self._task is not None:
             self._task.cancel()
+        self._clean.set()  # nothing will be written any more: nobody may wait for it
+        self._landed.set()
         await self.producer.stop()
 
     # -- committing ------------------------------------------------------------------------------------------

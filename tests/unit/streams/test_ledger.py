@@ -322,6 +322,18 @@ def test_a_misrouted_record_is_moved_and_never_folded() -> None:
     assert batch.tally.reasons == {(REROUTED.name, "key_mismatch"): 1, (REROUTED.name, "field"): 1}
 
 
+def test_a_moved_record_fits_into_the_broker() -> None:
+    """Headers of megabytes may come compressed; what the worker writes must not stop the partition."""
+    owner = partition_of(b"SKU-1", 4)
+    headers = [("small", b"1"), ("huge", bytes(5_000_000)), ("null", None)]
+    record = Log().raw(WAREHOUSE, b"SKU-1", encode(received("SKU-1", 5)), headers)  # type: ignore[arg-type]
+    wrong = Reader(partitions=4, number=(owner + 1) % 4).fold([record])
+    assert wrong.ledger.carried == len(record.value or b"")
+    (moved,) = wrong.close().outputs
+    assert wrong.ledger.carried == 0
+    assert moved.headers[:3] == (("small", b"1"), ("null", None), ("stockstream.headers_dropped", b"1"))
+
+
 def test_a_changed_policy_shows_itself_once() -> None:
     """In the windows of the start; the last of them holds the policy, so that the next start has nothing to do."""
     old, new = ({"shopify": {"kind": "shopify"}, "outlet": {"kind": "webhook", "percent": n}} for n in (50, 100))
@@ -346,11 +358,12 @@ def test_a_tick_goes_through_the_log() -> None:
     """The clock's stroke is an output; it takes effect when it is read back."""
     reader = Reader()
     reader.ledger.strike(START)
-    assert not reader.ledger.is_idle
+    assert reader.ledger.outputs
     (tick,) = reader.close().outputs
     assert (tick.topic, tick.partition, tick.key) == (CLOCK.name, 0, None)
     assert isinstance(decode(CLOCK, None, tick.value, START), Tick)
-    assert reader.ledger.is_idle
+    assert not reader.ledger.touched
+    assert not reader.ledger.outputs
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from tests.builders.bad_input import KEY, raw
 from topics.catalogue import CLOCK, ITEMS, REROUTED, SYNC, WAREHOUSE
 from topics.codec import Bad
-from topics.dead_letters import MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY_BYTES, DeadLetter, bury, sent_headers
+from topics.dead_letters import MAX_KEY_BYTES, DeadLetter, bury, sent_headers
 from topics.refusals import MAX_DETAIL
 from topics.replay import Buried, NotPutBackError, put_back, selected, sku_key
-from topics.rerouted import Origin, origin_of, reroute_headers
+from topics.rerouted import MAX_HEADER_BYTES, MAX_HEADERS, Origin, origin_of, reroute_headers
 
 NOW = 1_800_000_000_000
 BAD = Bad("quantity", "quantity: must be at least 1")
