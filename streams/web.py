@@ -55,7 +55,8 @@ class Site:
     # -- health ---------------------------------------------------------------------------------------------------
     def is_running(self) -> bool:
         """Assigned and recovered, or waiting for a partition that others own."""
-        return not self.app.rebalancing and bool(self.app.tables.actives_ready)
+        recovered = self.runtime.ledgers.keys() == self.runtime.writers.keys()
+        return recovered and not self.app.rebalancing and bool(self.app.tables.actives_ready)
 
     def trouble(self) -> str | None:
         """Why this worker is not ready, in words; None if it is."""
