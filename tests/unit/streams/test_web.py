@@ -110,6 +110,8 @@ async def test_readiness_says_what_is_missing() -> None:
     await _not_ready(made, "draining")
     made.app.should_stop = False
     made.runtime.ledgers.clear()
+    await _not_ready(made, "recovering")  # a writer without its ledger
+    made.runtime.writers.clear()
     await _not_ready(made, "no partitions")
     assert (await get(made, "/livez"))[0] == 200
 
