@@ -212,6 +212,8 @@ def _stack(folder: Path, kafka: KafkaSettings) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+        for sheet in folder.glob("*.records"):  # logs are kept, not the data
+            sheet.unlink()
 
 
 def new_folder() -> Path:
