@@ -63,8 +63,6 @@ class View:
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> View:
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,6 +87,7 @@ class View:
         while self._points[0][0] < now - RATE_OVER_S:
             self._points.popleft()
         if self._live:
+            self._live.start()  # once; until then, what is said needs no panel below it
             self._live.update(self._panel(), refresh=True)
         elif now - self._told >= LINE_EVERY_S:
             self._told = now
