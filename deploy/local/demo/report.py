@@ -48,9 +48,8 @@ def _table(play: Play, *, fine: bool) -> Table:
     table.add_row("dead letters", _letters(play, fine=fine))
     table.add_row("lag", f"{sum(play.measured.lags.values())} records on all input topics")
     if play.measured.restarts:
-        table.add_row(
-            "kill -9", f"the worker was away for {play.measured.out_of_service_s:.1f} s, and nothing was lost"
-        )
+        away = f"the worker was away for {play.measured.out_of_service_s:.1f} s"
+        table.add_row("kill -9", f"{away}, and nothing was lost" if fine else away)
     return table
 
 
