@@ -215,10 +215,6 @@ class Delivery:
         """When the oldest of the newest pending updates was written; None when nothing is pending."""
         return min((e.newest.written_at for e in self._entries.values() if e.since is not None), default=None)
 
-    def sendable(self, now: float) -> bool:
-        """Whether `take` would find something."""
-        return any(self._queues) or bool(self._resting and self._resting[0][0] <= now)
-
     def wakes_at(self) -> float | None:
         """When the first SKU that rests is due; None when none rests."""
         return self._resting[0][0] if self._resting else None

@@ -28,7 +28,6 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...]
-    timestamp_ms: int | None = None
 
 
 def bury(  # noqa: PLR0917 - a record's own fields, in Kafka's order

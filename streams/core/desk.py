@@ -149,10 +149,6 @@ class Desk:
         for slot in sorted(self._repeats)[:MAX_PER_TICK]:
             self._tell_repeat(lookup(slot[0]), slot, now)
 
-    def has_work(self, now: int) -> bool:
-        """Would a tick at `now` do anything but move the clock?"""
-        return bool(self._unstamped or self._repeats or (self._due and self._due[0][0] <= now))
-
     def adopt(self, stock: Stock) -> None:
         """Find again what a row that was read back still waits for."""
         for key, issue in stock.issues.items():

@@ -162,9 +162,8 @@ class Partition:
     def remember(self, topic: Topic, records: Iterable[Record]) -> None:
         """Read records that were applied long ago back into the memory alone. Offsets ascend."""
         for record in records:
-            origin = origin_of(record.headers) if topic is REROUTED else None
-            told_in = origin.topic if origin is not None else topic
-            if topic is REROUTED and origin is None:
+            told_in = _told_in(topic, record)
+            if told_in is None:
                 continue
             event = decode(told_in, record.key, record.value, record.timestamp)
             if isinstance(event, Event | Command) and self._is_mine(record.key):
@@ -220,14 +219,9 @@ class Partition:
         self.outputs.append(Output(CLOCK.name, self.number, None, tick, (), now_ms))
 
     def _take(self, topic: Topic, record: Record) -> None:
-        told_in = topic
-        if topic is REROUTED:
-            origin = origin_of(record.headers)
-            if origin is None:
-                return self._bury(
-                    topic, record, Bad("field", "headers stockstream.topic, .partition, .offset"), "decode"
-                )
-            told_in = origin.topic
+        told_in = _told_in(topic, record)
+        if told_in is None:
+            return self._bury(topic, record, Bad("field", "headers stockstream.topic, .partition, .offset"), "decode")
         event = decode(told_in, record.key, record.value, record.timestamp)
         if isinstance(event, Bad):
             return self._bury(topic, record, event, "decode")
@@ -240,8 +234,7 @@ class Partition:
         return self._meet(topic, record, event)
 
     def _meet(self, topic: Topic, record: Record, event: Decoded) -> None:
-        key = record.key or b""
-        row = self._touch(key)
+        row = self._touch(record.key or b"")
         at = At(topic.name, record.offset, record.timestamp)
         verdict: Verdict | None
         match event:
@@ -397,3 +390,11 @@ class Partition:
             elif how == "opened" and issue.published != issue.opened_at:
                 how = "repeated"
             self.tally.told[issue.key.kind, issue.severity, how] += 1
+
+
+def _told_in(topic: Topic, record: Record) -> Topic | None:
+    """The topic that a record was sent to first; None if it was rerouted and does not say from where."""
+    if topic is not REROUTED:
+        return topic
+    origin = origin_of(record.headers)
+    return origin.topic if origin is not None else None
